@@ -1,0 +1,125 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
+)
+
+// Attempt names one try of a send in the ledger.
+type Attempt struct {
+	Workflow uuid.UUID
+	Sequence int
+}
+
+// Verdict is the answer to the question whether a call may start.
+type Verdict string
+
+// The verdicts.
+const (
+	VerdictGo       Verdict = "go"       // the attempt is in flight under a fence of its own: call now
+	VerdictWithdraw Verdict = "withdraw" // it was not started and must not be: give the tokens back
+	VerdictDone     Verdict = "done"     // it was started before, by this job or another: never call again
+)
+
+// Start is a call that may begin, with everything that it needs; or the reason why not.
+type Start struct {
+	Verdict     Verdict
+	Reason      string // why it is withdrawn
+	Fence       int64
+	UserID      string
+	WorkflowID  string
+	RecipientID string
+	Content     string
+	Trace       workflow.TraceContext
+	Attempt     int // the number of the try, from 1
+	Account     int // how many messages the account may send in Window; 0: no limit
+	Window      time.Duration
+}
+
+// Begin marks reserved attempts as in flight, each under a new fence: the step before the call to the gateway.
+// What was paused or cancelled before this commits is not started: the campaign's row is locked against a
+// pause while the attempt is written. After a failover it fails with ErrFailover.
+func (s *Store) Begin(ctx context.Context, attempts []Attempt) ([]Start, error) {
+	starts := make([]Start, len(attempts))
+	index := map[Attempt]int{}
+	ids, sequences := make([]uuid.UUID, len(attempts)), make([]int32, len(attempts))
+	for i, a := range attempts {
+		starts[i].Verdict = VerdictDone
+		index[a] = i
+		ids[i], sequences[i] = a.Workflow, int32(a.Sequence)
+	}
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		var st statements
+		st.query("fleet state", into(scanFleet, func(f fleet) error { return f.check() }), fleetSQL)
+		st.exec("campaigns", lockCampaignsSQL, ids)
+		st.query("begin", func(rows pgx.Rows) error { return collectStarts(rows, index, starts) }, beginSQL, ids, sequences, s.config.Worker, s.config.Timing.CallTimeout)
+		st.query("refused", func(rows pgx.Rows) error { return collectRefused(rows, index, starts) }, refusedSQL, ids, sequences)
+		return st.run(ctx, tx)
+	})
+	return starts, err
+}
+
+// A pause must wait for the calls that are about to start, and they for it.
+const lockCampaignsSQL = `
+SELECT 1 FROM campaigns c
+WHERE (c.user_id, c.campaign_id) IN (SELECT w.user_id, w.campaign_id FROM hybrid_workflows w WHERE w.id = ANY($1) AND w.campaign_id <> '')
+ORDER BY c.user_id, c.campaign_id FOR SHARE`
+
+const beginSQL = `
+UPDATE send_attempts a
+SET state = 'in_flight', fence = nextval('send_fence'), started_at = t.now, call_deadline = t.now + $4, worker = $3
+FROM unnest($1::uuid[], $2::int[]) AS r(workflow, sequence)
+JOIN hybrid_workflows w ON w.id = r.workflow AND w.stage = 'sending' AND w.send_sequence = r.sequence
+LEFT JOIN campaigns c ON c.user_id = w.user_id AND c.campaign_id = w.campaign_id
+CROSS JOIN (SELECT hybrid_clock() AS now) t
+CROSS JOIN fleet_state f
+WHERE a.workflow = r.workflow AND a.sequence = r.sequence AND a.state = 'reserved' AND a.reservation_ends > t.now
+  AND coalesce(c.state, 'running') = 'running' AND f.frozen_until <= t.now
+RETURNING a.workflow, a.sequence, a.fence, w.user_id, w.workflow_id, w.recipient_id, w.content, w.trace_context`
+
+func collectStarts(rows pgx.Rows, index map[Attempt]int, starts []Start) error {
+	var a Attempt
+	var started Start
+	var trace []byte
+	_, err := pgx.ForEachRow(rows, []any{&a.Workflow, &a.Sequence, &started.Fence, &started.UserID, &started.WorkflowID, &started.RecipientID, &started.Content, &trace}, func() error {
+		one := started
+		one.Verdict, one.Attempt = VerdictGo, a.Sequence
+		if err := json.Unmarshal(trace, &one.Trace); err != nil {
+			return fmt.Errorf("trace_context of %s: %w", a.Workflow, err)
+		}
+		starts[index[a]] = one
+		return nil
+	})
+	return err
+}
+
+// refusedSQL says why reserved attempts were not begun.
+const refusedSQL = `
+SELECT a.workflow, a.sequence, a.user_id,
+       CASE WHEN c.state = 'paused' THEN 'campaign_paused'
+            WHEN c.state = 'cancelled' THEN 'campaign_cancelled'
+            WHEN a.reservation_ends <= hybrid_clock() THEN 'reservation_expired'
+            WHEN f.frozen_until > hybrid_clock() THEN 'fleet_frozen'
+            ELSE 'superseded' END
+FROM unnest($1::uuid[], $2::int[]) AS r(workflow, sequence)
+JOIN send_attempts a ON a.workflow = r.workflow AND a.sequence = r.sequence AND a.state = 'reserved'
+JOIN hybrid_workflows w ON w.id = r.workflow
+LEFT JOIN campaigns c ON c.user_id = w.user_id AND c.campaign_id = w.campaign_id
+CROSS JOIN fleet_state f`
+
+func collectRefused(rows pgx.Rows, index map[Attempt]int, starts []Start) error {
+	var a Attempt
+	var userID, reason string
+	_, err := pgx.ForEachRow(rows, []any{&a.Workflow, &a.Sequence, &userID, &reason}, func() error {
+		starts[index[a]] = Start{Verdict: VerdictWithdraw, Reason: reason, UserID: userID}
+		return nil
+	})
+	return err
+}

@@ -1,0 +1,392 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/huntaze/hybrid-orchestrator/internal/limit"
+	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
+)
+
+// Finish reports what became of an attempt.
+type Finish struct {
+	Attempt
+	Fence            int64 // 0: the attempt was never begun
+	Outcome          workflow.EventKind
+	Reason           string // a machine word
+	Detail           string // short and safe
+	Status           int
+	Evidence         []byte // JSON; nil: none
+	GatewayMessageID string
+	Rest             time.Duration // the account sends nothing for this long; 0: no rest
+	RestReason       string
+	ResolvedBy       string        // who settled a doubt; empty: the call itself
+	LookUpIn         time.Duration // Unknown: when the resolver asks first
+}
+
+// Finished is the answer to a Finish.
+type Finished struct {
+	Applied bool // false: the attempt was settled before; nothing was changed
+	Stage   workflow.Stage
+	UserID  string
+	// Next is how long from now on the account's token is back, or its message due again, when there are
+	// parked messages that wait for it; negative: nothing waits.
+	Next time.Duration
+	// Elapsed is how long the message took from its intake to this outcome.
+	Elapsed time.Duration
+}
+
+// attemptState is the state of the ledger that follows an outcome.
+func attemptState(outcome workflow.EventKind) string {
+	switch outcome {
+	case workflow.EventAccepted, workflow.EventRejected, workflow.EventUnknown, workflow.EventWithdrawn:
+		return string(outcome)
+	}
+	return "not_sent"
+}
+
+// Finish makes outcomes durable: the ledger's row by compare-and-set on its fence, the tokens' return, the
+// workflow's transition, its timeline and the jobs that follow, in one transaction. A report that comes too
+// late changes nothing, unless it is the evidence that the message was accepted. Without tokens it leaves the
+// buckets alone, for a process that can't reach them; the ledger's holds are always set.
+func (s *Store) Finish(ctx context.Context, reports []Finish, tokens bool) ([]Finished, error) {
+	var finished []Finished
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		f := finishing{store: s, reports: reports, tokens: tokens, index: map[Attempt]int{}, finished: make([]Finished, len(reports))}
+		if err := f.closeAttempts(ctx, tx); err != nil {
+			return err
+		}
+		if err := f.move(ctx, tx); err != nil {
+			return err
+		}
+		finished = f.finished
+		if len(f.jobs) == 0 {
+			return nil
+		}
+		return s.enqueuer.EnqueueTx(ctx, tx, f.jobs)
+	})
+	return finished, err
+}
+
+// finishing is one batch of reports on its way into the database.
+type finishing struct {
+	store    *Store
+	reports  []Finish
+	tokens   bool
+	index    map[Attempt]int
+	finished []Finished
+	closed   []closedAttempt
+	records  map[uuid.UUID]record
+	policies policies
+	jobs     []Job
+}
+
+type closedAttempt struct {
+	Attempt
+	report      *Finish
+	finished    *Finished
+	userID      string
+	recipientID string
+	limiter     string
+	endedAt     time.Time  // after the reply was seen, or now
+	deadline    *time.Time // of the call; nil: it was never begun
+}
+
+// closeAttemptsSQL closes the ledger's rows. Evidence of acceptance also corrects a row that was taken for not
+// sent, unless the message is on its way again.
+const closeAttemptsSQL = `
+UPDATE send_attempts a
+SET state = u.state, ended_at = t.now, status = u.status, reason = u.reason, detail = u.detail,
+    evidence = CASE WHEN u.evidence = '' THEN a.evidence ELSE u.evidence::jsonb END, gateway_message_id = u.message_id, resolved_by = u.resolved_by,
+    look_up_at = CASE WHEN u.state = 'unknown' THEN t.now + u.look_up_in END
+FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::interval[])
+    AS u(workflow, sequence, fence, state, status, reason, detail, evidence, message_id, resolved_by, look_up_in),
+    (SELECT hybrid_clock() AS now) t
+WHERE a.workflow = u.workflow AND a.sequence = u.sequence AND coalesce(a.fence, 0) = u.fence
+  AND (a.state = 'in_flight' OR (a.state = 'unknown' AND u.state <> 'unknown') OR (a.state = 'reserved' AND u.state = 'withdrawn')
+       OR (a.state IN ('not_sent', 'withdrawn') AND u.state = 'accepted' AND NOT EXISTS (
+            SELECT 1 FROM send_attempts o WHERE o.workflow = a.workflow AND o.state IN ('reserved', 'in_flight', 'unknown', 'accepted'))))
+RETURNING a.workflow, a.sequence, a.user_id, a.recipient_id, a.limiter, a.ended_at, a.call_deadline`
+
+func (f *finishing) closeAttempts(ctx context.Context, tx pgx.Tx) error {
+	n := len(f.reports)
+	ids, sequences, fences, states, statuses := make([]uuid.UUID, n), make([]int32, n), make([]int64, n), make([]string, n), make([]int32, n)
+	reasons, details, evidence, messageIDs, resolvers := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	lookUps := make([]time.Duration, n)
+	for i := range f.reports {
+		r := &f.reports[i]
+		f.index[r.Attempt] = i
+		f.finished[i].Next = -1
+		ids[i], sequences[i], fences[i], states[i] = r.Workflow, int32(r.Sequence), r.Fence, attemptState(r.Outcome)
+		statuses[i], reasons[i], details[i], evidence[i] = int32(r.Status), r.Reason, r.Detail, string(r.Evidence)
+		messageIDs[i], resolvers[i], lookUps[i] = r.GatewayMessageID, r.ResolvedBy, r.LookUpIn
+	}
+	rows, err := tx.Query(ctx, closeAttemptsSQL, ids, sequences, fences, states, statuses, reasons, details, evidence, messageIDs, resolvers, lookUps)
+	if err != nil {
+		return fmt.Errorf("close attempts: %w", err)
+	}
+	f.closed, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (c closedAttempt, err error) {
+		err = row.Scan(&c.Workflow, &c.Sequence, &c.userID, &c.recipientID, &c.limiter, &c.endedAt, &c.deadline)
+		i := f.index[c.Attempt]
+		c.report, c.finished = &f.reports[i], &f.finished[i]
+		return c, err
+	})
+	if err != nil {
+		return fmt.Errorf("close attempts: %w", err)
+	}
+	return nil
+}
+
+// move applies the transitions of the workflows whose attempts were closed.
+func (f *finishing) move(ctx context.Context, tx pgx.Tx) error {
+	if len(f.closed) == 0 {
+		return nil
+	}
+	ids, byUser := make([]uuid.UUID, len(f.closed)), map[string]bool{}
+	for i, c := range f.closed {
+		ids[i] = c.Workflow
+		byUser[c.userID] = true
+	}
+	users := slices.Collect(maps.Keys(byUser))
+	f.records = map[uuid.UUID]record{}
+	created := map[uuid.UUID]time.Time{}
+	var read statements
+	read.query("workflows", into(scanRecord, func(r record) error { f.records[r.id] = r; return nil }), lockRecordsSQL, ids)
+	read.query("created", func(rows pgx.Rows) error {
+		var id uuid.UUID
+		var at time.Time
+		_, err := pgx.ForEachRow(rows, []any{&id, &at}, func() error { created[id] = at; return nil })
+		return err
+	}, `SELECT id, created_at FROM hybrid_workflows WHERE id = ANY($1)`, ids)
+	read.query("limit policies", func(rows pgx.Rows) (err error) { f.policies, err = collectPolicies(rows); return err }, policiesSQL, users)
+	if err := read.run(ctx, tx); err != nil {
+		return err
+	}
+	var moves updates
+	var history timeline
+	now := f.closed[0].endedAt
+	for _, c := range f.closed {
+		r := f.records[c.Workflow]
+		next, err := f.transition(c, r)
+		if err != nil {
+			return err
+		}
+		moves.add(r, next, r.sequence)
+		history.add(c.Workflow, c.report.Outcome, c.describe())
+		c.finished.Applied, c.finished.Stage, c.finished.UserID = true, next.Stage, c.userID
+		c.finished.Elapsed = c.endedAt.Sub(created[c.Workflow])
+	}
+	var st statements
+	st.count("move", func(n int64) error {
+		if n != int64(len(moves.ids)) {
+			return fmt.Errorf("%d of %d workflows moved under a lock", n, len(moves.ids))
+		}
+		return nil
+	}, updateRecordsSQL, moves.args(now)...)
+	history.queue(&st, now)
+	f.queueHolds(&st)
+	f.queueRests(&st)
+	f.queueRequeued(&st, users, now)
+	if err := st.run(ctx, tx); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (c closedAttempt) describe() map[string]any {
+	detail := map[string]any{"attempt": c.Sequence}
+	for key, value := range map[string]string{"reason": c.report.Reason, "resolvedBy": c.report.ResolvedBy, "gatewayMessageId": c.report.GatewayMessageID} {
+		if value != "" {
+			detail[key] = value
+		}
+	}
+	if c.report.Status != 0 {
+		detail["status"] = c.report.Status
+	}
+	return detail
+}
+
+func (f *finishing) transition(c closedAttempt, r record) (workflow.State, error) {
+	event := workflow.Event{Kind: c.report.Outcome, At: c.endedAt, Reason: c.lastError()}
+	switch c.report.Outcome {
+	case workflow.EventNotSent:
+		event.RetryAt = c.endedAt.Add(workflow.RetryDelay(r.state.Attempts + 1))
+		if c.report.ResolvedBy != "" {
+			event.RetryAt = c.endedAt // it waited long enough
+		}
+	case workflow.EventUnknown:
+		event.RetryAt = c.endedAt.Add(c.report.LookUpIn)
+	}
+	next, steps, err := workflow.Transition(r.state, event)
+	if err != nil {
+		return next, fmt.Errorf("workflow %s: %w", r.id, err)
+	}
+	for _, step := range steps {
+		switch step.Kind {
+		case workflow.StepResolve:
+			f.jobs = append(f.jobs, Job{Kind: workflow.StepResolve, Workflow: r.id, Sequence: c.Sequence, At: step.At})
+		case workflow.StepRelease:
+			c.finished.Next = max(0, step.At.Sub(c.endedAt)) // the durable wake-up follows in queueRequeued
+		}
+	}
+	return next, nil
+}
+
+// lastError is what the workflow remembers: the machine word, and what is safe to add.
+func (c closedAttempt) lastError() string {
+	if c.report.Detail == "" {
+		return c.report.Reason
+	}
+	return c.report.Reason + ": " + c.report.Detail
+}
+
+// holdUntil says how long the attempt's tokens of a rule stay taken. What never left and what never arrived
+// gives them back at once.
+func (f *finishing) holdUntil(c closedAttempt, scope limit.Scope, rule limit.Rule, guard time.Duration) time.Time {
+	switch c.report.Outcome {
+	case workflow.EventNotSent, workflow.EventWithdrawn:
+		return c.endedAt
+	case workflow.EventUnknown:
+		end := c.endedAt
+		if c.deadline != nil && c.deadline.After(end) {
+			end = *c.deadline
+		}
+		return end.Add(f.store.config.Timing.Settle + rule.Window + guard)
+	}
+	return c.endedAt.Add(rule.Window + guard)
+}
+
+// queueHolds sets when the tokens return, in the ledger and in the bucket.
+func (f *finishing) queueHolds(st *statements) {
+	var ids, tokenIDs []uuid.UUID
+	var sequences, tokenSequences []int32
+	var scopes []string
+	var rules []int16
+	var until, busy []time.Time
+	for i, c := range f.closed {
+		f.noteReturn(&f.closed[i])
+		for _, scope := range []limit.Scope{limit.ScopeAccount, limit.ScopeRecipient} {
+			policy := f.policies.of(scope, c.userID)
+			for rule, r := range policy.Rules {
+				ids, sequences, scopes, rules = append(ids, c.Workflow), append(sequences, int32(c.Sequence)), append(scopes, string(scope)), append(rules, int16(rule))
+				until = append(until, f.holdUntil(c, scope, r, policy.Guard))
+			}
+		}
+		tokenIDs, tokenSequences = append(tokenIDs, c.Workflow), append(tokenSequences, int32(c.Sequence))
+		busy = append(busy, f.busyUntil(c))
+	}
+	st.exec("holds", `
+		UPDATE send_holds h SET held = tstzrange(lower(h.held), greatest(lower(h.held), u.until))
+		FROM unnest($1::uuid[], $2::int[], $3::text[], $4::smallint[], $5::timestamptz[]) AS u(workflow, sequence, scope, rule, until)
+		WHERE h.workflow = u.workflow AND h.sequence = u.sequence AND h.scope = u.scope AND h.rule = u.rule
+		  AND upper(h.held) > hybrid_clock()`, ids, sequences, scopes, rules, until) // a hold that has passed may be another's by now
+	if f.tokens {
+		st.exec("tokens", `
+			UPDATE account_tokens t SET busy_until = u.busy_until
+			FROM unnest($1::uuid[], $2::int[], $3::timestamptz[]) AS u(workflow, sequence, busy_until)
+			JOIN send_holds h ON h.workflow = u.workflow AND h.sequence = u.sequence AND h.scope = 'account'
+			WHERE t.user_id = h.key AND t.rule = h.rule AND t.slot = h.slot AND t.workflow = u.workflow AND t.sequence = u.sequence`,
+			tokenIDs, tokenSequences, busy)
+		st.onError(limiterError)
+	}
+}
+
+// busyUntil is the end of the call as the bucket keeps it, to which the window is added when it is read.
+func (f *finishing) busyUntil(c closedAttempt) time.Time {
+	switch c.report.Outcome {
+	case workflow.EventNotSent, workflow.EventWithdrawn:
+		return time.Unix(0, 0)
+	case workflow.EventUnknown:
+		return f.holdUntil(c, limit.ScopeAccount, limit.Rule{}, 0)
+	}
+	return c.endedAt
+}
+
+// noteReturn tells the caller when the account's token is back. Next is only kept when something waits.
+func (f *finishing) noteReturn(c *closedAttempt) {
+	if c.finished.Next >= 0 {
+		return // requeued: due again at that time
+	}
+	policy := f.policies.of(limit.ScopeAccount, c.userID)
+	for _, rule := range policy.Rules {
+		at := f.holdUntil(*c, limit.ScopeAccount, rule, policy.Guard).Sub(c.endedAt)
+		if c.finished.Next < 0 || at < c.finished.Next {
+			c.finished.Next = at
+		}
+	}
+}
+
+// queueRests lets accounts rest that the gateway told to, and ends the probing of those that got through.
+func (f *finishing) queueRests(st *statements) {
+	var resting, through, reasons []string
+	var lengths []time.Duration
+	for _, c := range f.closed {
+		switch {
+		case c.report.Rest > 0:
+			resting, reasons, lengths = append(resting, c.userID), append(reasons, c.report.RestReason), append(lengths, c.report.Rest)
+			c.finished.Next = max(c.finished.Next, c.report.Rest)
+		case c.report.Outcome == workflow.EventAccepted || c.report.Outcome == workflow.EventRejected:
+			through = append(through, c.userID)
+		}
+	}
+	if len(through) > 0 {
+		st.exec("rests", `UPDATE accounts SET rest_count = 0, rest_until = 'epoch', rest_reason = '' WHERE user_id = ANY($1) AND rest_count > 0`, through)
+	}
+	if len(resting) > 0 {
+		st.exec("rests", `UPDATE accounts a SET rest_until = greatest(a.rest_until, hybrid_clock() + r.length), rest_reason = r.reason, rest_count = a.rest_count + 1
+			FROM (SELECT user_id, max(reason) AS reason, max(length) AS length FROM unnest($1::text[], $2::text[], $3::interval[]) AS r(user_id, reason, length) GROUP BY user_id) r
+			WHERE a.user_id = r.user_id`, resting, reasons, lengths)
+	}
+}
+
+// queueRequeued makes sure that messages which wait again have a durable wake-up, and says which accounts
+// have anything waiting at all.
+func (f *finishing) queueRequeued(st *statements, users []string, now time.Time) {
+	earliest := map[string]time.Time{}
+	for _, c := range f.closed {
+		if c.finished.Stage != workflow.StageQueued {
+			continue
+		}
+		at := c.endedAt.Add(c.finished.Next)
+		if first, ok := earliest[c.userID]; !ok || at.Before(first) {
+			earliest[c.userID] = at
+		}
+	}
+	if len(earliest) > 0 {
+		var who []string
+		var due []time.Time
+		for user, at := range earliest {
+			who, due = append(who, user), append(due, wakeUpTime(at, now))
+		}
+		st.query("wake-ups", f.collectWakeUps, `UPDATE accounts a SET wake_at = u.due
+			FROM (SELECT user_id, due FROM unnest($1::text[], $2::timestamptz[]) AS u(user_id, due) ORDER BY user_id) u
+			WHERE a.user_id = u.user_id AND (a.wake_at IS NULL OR a.wake_at > u.due + $3::interval OR a.wake_at < $4::timestamptz - $5::interval)
+			RETURNING a.user_id, a.wake_at`, who, due, backupDelay, now, lostJob)
+	}
+	st.query("waiting", func(rows pgx.Rows) error {
+		waiting, user := map[string]bool{}, ""
+		_, err := pgx.ForEachRow(rows, []any{&user}, func() error { waiting[user] = true; return nil })
+		for i := range f.finished {
+			if !waiting[f.finished[i].UserID] {
+				f.finished[i].Next = -1
+			}
+		}
+		return err
+	}, `SELECT u FROM unnest($1::text[]) u WHERE EXISTS (SELECT 1 FROM hybrid_workflows w WHERE w.user_id = u AND w.stage = 'queued')`, users)
+}
+
+func (f *finishing) collectWakeUps(rows pgx.Rows) error {
+	var user string
+	var at time.Time
+	_, err := pgx.ForEachRow(rows, []any{&user, &at}, func() error {
+		f.jobs = append(f.jobs, Job{Kind: workflow.StepRelease, UserID: user, At: at})
+		return nil
+	})
+	return err
+}

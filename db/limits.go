@@ -1,0 +1,168 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/huntaze/hybrid-orchestrator/internal/limit"
+)
+
+// policyLock makes a change of limits wait for the releases that run, and new releases wait for the change:
+// no tokens are given out by rules that were already replaced.
+const policyLock = 0x6875_6e74_6c69_6d69
+
+// LimitPolicy is one row of `huntaze limits show`.
+type LimitPolicy struct {
+	Scope     limit.Scope
+	UserID    string // empty: the default of all accounts
+	Rules     limit.Rules
+	Guard     time.Duration
+	ChangedAt time.Time
+	ChangedBy string
+}
+
+// policies are the rules in force for the accounts of one transaction.
+type policies struct {
+	byUser map[limit.Scope]map[string]LimitPolicy
+}
+
+const policiesSQL = `SELECT scope, user_id, capacities, windows, guard, changed_at, changed_by FROM limit_policies
+	WHERE user_id = '' OR user_id = ANY($1) ORDER BY scope, user_id`
+
+func scanPolicy(row pgx.CollectableRow) (p LimitPolicy, err error) {
+	var capacities []int
+	var windows []time.Duration
+	if err = row.Scan(&p.Scope, &p.UserID, &capacities, &windows, &p.Guard, &p.ChangedAt, &p.ChangedBy); err != nil {
+		return p, err
+	}
+	p.Rules = limit.Rules{}
+	for i := range capacities {
+		p.Rules = append(p.Rules, limit.Rule{Capacity: capacities[i], Window: windows[i]})
+	}
+	return p, nil
+}
+
+func collectPolicies(rows pgx.Rows) (policies, error) {
+	all, err := pgx.CollectRows(rows, scanPolicy)
+	if err != nil {
+		return policies{}, fmt.Errorf("limit policies: %w", err)
+	}
+	p := policies{byUser: map[limit.Scope]map[string]LimitPolicy{limit.ScopeAccount: {}, limit.ScopeRecipient: {}}}
+	for _, one := range all {
+		p.byUser[one.Scope][one.UserID] = one
+	}
+	for _, scope := range []limit.Scope{limit.ScopeAccount, limit.ScopeRecipient} {
+		if _, ok := p.byUser[scope][""]; !ok {
+			return policies{}, fmt.Errorf("no default limit for scope %s; run `huntaze limits set`", scope)
+		}
+	}
+	return p, nil
+}
+
+// of returns the policy of a scope for messages that an account sends.
+func (p policies) of(scope limit.Scope, userID string) LimitPolicy {
+	if own, ok := p.byUser[scope][userID]; ok {
+		return own
+	}
+	return p.byUser[scope][""]
+}
+
+// SeedLimits writes the default policies when there are none yet. It returns those in force, so that a
+// process whose environment says something else can warn.
+func (s *Store) SeedLimits(ctx context.Context, account, recipient limit.Rules, guard time.Duration) ([]LimitPolicy, error) {
+	for _, p := range []LimitPolicy{{Scope: limit.ScopeAccount, Rules: account}, {Scope: limit.ScopeRecipient, Rules: recipient}} {
+		capacities, windows := ruleColumns(p.Rules)
+		_, err := s.pool.Exec(ctx, `INSERT INTO limit_policies (scope, user_id, capacities, windows, guard, changed_at, changed_by)
+			VALUES ($1, '', $2, $3, $4, hybrid_clock(), 'seeded from the environment') ON CONFLICT DO NOTHING`, p.Scope, capacities, windows, guard)
+		if err != nil {
+			return nil, fmt.Errorf("seed limits: %w", err)
+		}
+	}
+	return s.Limits(ctx)
+}
+
+// Limits lists every policy, the defaults first.
+func (s *Store) Limits(ctx context.Context) ([]LimitPolicy, error) {
+	rows, err := s.pool.Query(ctx, `SELECT scope, user_id, capacities, windows, guard, changed_at, changed_by FROM limit_policies ORDER BY user_id, scope`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scanPolicy)
+}
+
+// SetLimit changes the rules of a scope for one account, or the default when userID is empty. The change
+// holds for the whole fleet from its commit on: nothing is forgotten (tokens keep the time of their last
+// use) and nothing overshoots (after a lowering nothing goes until the surplus has returned). A negative guard keeps
+// the guard in force.
+func (s *Store) SetLimit(ctx context.Context, scope limit.Scope, userID string, rules limit.Rules, guard time.Duration, by string) error {
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(policyLock)); err != nil {
+			return err
+		}
+		capacities, windows := ruleColumns(rules)
+		_, err := tx.Exec(ctx, `
+			INSERT INTO limit_policies (scope, user_id, capacities, windows, guard, changed_at, changed_by)
+			SELECT $1, $2, $3, $4, CASE WHEN $5::interval >= interval '0' THEN $5 ELSE coalesce(
+				(SELECT guard FROM limit_policies WHERE scope = $1 AND user_id IN ($2, '') ORDER BY user_id DESC LIMIT 1), interval '0') END,
+				hybrid_clock(), $6
+			ON CONFLICT (scope, user_id) DO UPDATE SET capacities = excluded.capacities, windows = excluded.windows,
+				guard = excluded.guard, changed_at = excluded.changed_at, changed_by = excluded.changed_by`,
+			scope, userID, capacities, windows, guard, by)
+		if err != nil {
+			return fmt.Errorf("set limit: %w", err)
+		}
+		return adjustHolds(ctx, tx, scope, userID)
+	})
+}
+
+// ClearLimit removes an account's own rules, so that the default applies to it again.
+func (s *Store) ClearLimit(ctx context.Context, scope limit.Scope, userID string) error {
+	if userID == "" {
+		return fmt.Errorf("the default limit can't be removed; set it to another value or to %q", limit.Off)
+	}
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(policyLock)); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM limit_policies WHERE scope = $1 AND user_id = $2`, scope, userID); err != nil {
+			return fmt.Errorf("clear limit: %w", err)
+		}
+		return adjustHolds(ctx, tx, scope, userID)
+	})
+}
+
+// adjustHolds gives the latest hold of each token that is still held the length that it has under the new
+// rules. Without it a shortened window would go on refusing until the old one had passed, and a lengthened one
+// would not bind a worker that goes by the ledger alone.
+func adjustHolds(ctx context.Context, tx pgx.Tx, scope limit.Scope, userID string) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE send_holds h SET held = tstzrange(lower(h.held), greatest(lower(h.held), a.ended_at + p.windows[h.rule + 1] + p.guard))
+		FROM send_attempts a, limit_policies p
+		WHERE h.scope = $1 AND ($2 = '' OR h.user_id = $2) AND upper(h.held) > hybrid_clock()
+		  AND a.workflow = h.workflow AND a.sequence = h.sequence AND a.state IN ('accepted', 'rejected')
+		  AND p.scope = h.scope AND p.windows[h.rule + 1] IS NOT NULL
+		  AND p.user_id = coalesce((SELECT o.user_id FROM limit_policies o WHERE o.scope = h.scope AND o.user_id = h.user_id), '')`,
+		scope, userID)
+	if err != nil {
+		return fmt.Errorf("adjust the holds to the new limit: %w", err)
+	}
+	return nil
+}
+
+func ruleColumns(rules limit.Rules) ([]int32, []time.Duration) {
+	capacities, windows := []int32{}, []time.Duration{}
+	for _, r := range rules {
+		capacities = append(capacities, int32(r.Capacity))
+		windows = append(windows, r.Window)
+	}
+	return capacities, windows
+}
+
+// forAccount is everything that holds for messages that an account sends.
+func (p policies) forAccount(userID string) limit.Policy {
+	account, recipient := p.of(limit.ScopeAccount, userID), p.of(limit.ScopeRecipient, userID)
+	return limit.Policy{Account: account.Rules, Recipient: recipient.Rules, Guard: max(account.Guard, recipient.Guard)}
+}

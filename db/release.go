@@ -1,0 +1,317 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/huntaze/hybrid-orchestrator/internal/limit"
+)
+
+// ErrLimiterDown says that the token buckets could not be read or written while the rest of the database
+// answers: the fallback "rate_limiter_down" applies.
+var ErrLimiterDown = errors.New("the rate limiter does not answer")
+
+const (
+	// releaseMost bounds what one release takes for one account that has no limit, or a very large one.
+	releaseMost = 100
+	// backupDelay is how much later than the precise wake-up (a timer in a process) its durable twin (a
+	// job) is due: so much later that it does not cost a job for every token that returns.
+	backupDelay = 30 * time.Second
+	// lostJob is how overdue a wake-up must be to be taken for lost.
+	lostJob = 2 * time.Minute
+)
+
+// Release asks for the parked messages of one account to be looked at.
+type Release struct {
+	UserID string
+	WakeAt time.Time // the wake-up that this is the job of; zero: not a job
+	// Bypass takes no tokens from the bucket, which is out of reach: at most Allowance messages go, and only
+	// the ledger's constraint limits them.
+	Bypass    bool
+	Allowance int
+}
+
+// Released is the answer to a Release.
+type Released struct {
+	UserID  string
+	Count   int           // messages on their way
+	Waiting bool          // more messages are parked
+	Next    time.Duration // from now on until another look is worthwhile; only when Waiting
+}
+
+// Release gives free tokens to the best parked messages of each account, writes their attempts and enqueues
+// their send jobs, in one transaction. ErrLimiterDown and ErrFailover tell what else may have to be done.
+func (s *Store) Release(ctx context.Context, requests []Release) ([]Released, error) {
+	var released []Released
+	for {
+		err := s.inTx(ctx, func(tx pgx.Tx) error {
+			var err error
+			var jobs []Job
+			released, jobs, err = s.releaseTx(ctx, tx, requests)
+			if err != nil || len(jobs) == 0 {
+				return err
+			}
+			return s.enqueuer.EnqueueTx(ctx, tx, jobs)
+		})
+		if !isChanged(err) {
+			return released, err
+		}
+	}
+}
+
+// errChanged: a candidate was cancelled between reading and writing. Nothing was written; look again.
+var errChanged = errors.New("a message changed while it was being released")
+
+func isChanged(err error) bool { return errors.Is(err, errChanged) }
+
+// account is what a release knows of one account.
+type account struct {
+	request   Release
+	wakeAt    *time.Time
+	restUntil time.Time
+	restCount int // rests in a row
+	policy    limit.Policy
+	bucket    *limit.Bucket
+	wanted    int
+	due       []record // candidates whose time has come
+	next      time.Time
+	released  int
+
+	blockedUntil time.Time // now, or until when the account or the fleet rests
+}
+
+func (s *Store) releaseTx(ctx context.Context, tx pgx.Tx, requests []Release) ([]Released, []Job, error) {
+	accounts, err := lockAccounts(ctx, tx, requests)
+	if err != nil || len(accounts) == 0 {
+		return nil, nil, err
+	}
+	now, err := s.readLimits(ctx, tx, accounts)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := readCandidates(ctx, tx, accounts, now); err != nil {
+		return nil, nil, err
+	}
+	choice, err := s.choose(ctx, tx, accounts, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	jobs, err := s.writeChoice(ctx, tx, accounts, choice, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	released := make([]Released, 0, len(accounts))
+	for _, a := range accounts {
+		released = append(released, Released{UserID: a.request.UserID, Count: a.released, Waiting: !a.next.IsZero(), Next: max(0, a.next.Sub(now))})
+	}
+	return released, jobs, nil
+}
+
+func lockAccounts(ctx context.Context, tx pgx.Tx, requests []Release) ([]*account, error) {
+	byUser := map[string]Release{}
+	var users []string
+	for _, r := range requests {
+		if _, twice := byUser[r.UserID]; !twice {
+			users = append(users, r.UserID)
+		}
+		byUser[r.UserID] = r
+	}
+	slices.Sort(users)
+	var accounts []*account
+	var st statements
+	st.exec("lock limits", "SELECT pg_advisory_xact_lock_shared($1)", int64(policyLock))
+	st.query("lock accounts", into(scanAccount, func(a *account) error {
+		a.request = byUser[a.request.UserID]
+		accounts = append(accounts, a)
+		return nil
+	}), "SELECT user_id, wake_at, rest_until, rest_count FROM accounts WHERE user_id = ANY($1) ORDER BY user_id FOR UPDATE", users)
+	return accounts, st.run(ctx, tx)
+}
+
+func scanAccount(row pgx.CollectableRow) (*account, error) {
+	a := &account{}
+	return a, row.Scan(&a.request.UserID, &a.wakeAt, &a.restUntil, &a.restCount)
+}
+
+// readLimits reads the clock, the policies and the tokens of the locked accounts, and decides how many
+// messages each may send now. After a failover the whole fleet may send none.
+func (s *Store) readLimits(ctx context.Context, tx pgx.Tx, accounts []*account) (now time.Time, err error) {
+	var users, inBucket, inLedger []string
+	byUser := map[string]*account{}
+	for _, a := range accounts {
+		users = append(users, a.request.UserID)
+		byUser[a.request.UserID] = a
+		if a.request.Bypass {
+			inLedger = append(inLedger, a.request.UserID)
+		} else {
+			inBucket = append(inBucket, a.request.UserID)
+		}
+	}
+	var f fleet
+	var st statements
+	st.query("fleet state", into(scanFleet, func(read fleet) error { f = read; return f.check() }), fleetSQL)
+	st.query("limit policies", func(rows pgx.Rows) error {
+		policies, err := collectPolicies(rows)
+		for _, a := range accounts {
+			a.policy = policies.forAccount(a.request.UserID)
+			a.bucket = limit.NewBucket(a.policy.Account)
+		}
+		return err
+	}, policiesSQL, users)
+	if len(inLedger) > 0 {
+		st.query("tokens in the ledger", into(scanHold, func(h hold) error {
+			byUser[h.key].bucket.Add(h.rule, limit.Use{Slot: h.slot, FreeAt: h.until})
+			return nil
+		}), heldTokensSQL, string(limit.ScopeAccount), inLedger)
+	}
+	if len(inBucket) > 0 {
+		st.query("tokens", into(scanHold, func(h hold) error {
+			a := byUser[h.key]
+			if h.rule < len(a.policy.Account) {
+				a.bucket.Add(h.rule, limit.Use{Slot: h.slot, FreeAt: h.until.Add(a.policy.Account[h.rule].Window + a.policy.Guard)})
+			}
+			return nil
+		}), `SELECT user_id, rule, slot, busy_until FROM account_tokens WHERE user_id = ANY($1)`, inBucket)
+		st.onError(limiterError)
+	}
+	if err := st.run(ctx, tx); err != nil {
+		return now, err
+	}
+	for _, a := range accounts {
+		a.decideWanted(f)
+	}
+	return f.now, nil
+}
+
+// decideWanted says how many messages the account may send now.
+func (a *account) decideWanted(f fleet) {
+	a.blockedUntil = f.now
+	for _, at := range []time.Time{a.restUntil, f.frozenUntil} {
+		if at.After(a.blockedUntil) {
+			a.blockedUntil = at
+		}
+	}
+	if a.blockedUntil.After(f.now) {
+		return
+	}
+	a.wanted = a.bucket.Free(f.now, releaseMost)
+	if a.request.Bypass {
+		a.wanted = min(a.wanted, a.request.Allowance)
+	}
+	if a.restCount > 0 {
+		a.wanted = min(a.wanted, 1) // one message finds out whether the rest was long enough
+	}
+}
+
+// hold is a token of an account or a recipient that is in use.
+type hold struct {
+	key        string
+	rule, slot int
+	until      time.Time
+}
+
+func scanHold(row pgx.CollectableRow) (h hold, err error) {
+	return h, row.Scan(&h.key, &h.rule, &h.slot, &h.until)
+}
+
+// limiterError tells a limiter that is down from a database that is.
+func limiterError(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return fmt.Errorf("%w: %w", ErrLimiterDown, err)
+	}
+	return err
+}
+
+// heldTokensSQL lists the tokens of the given buckets that the ledger says are held.
+const heldTokensSQL = `
+SELECT k.key, h.rule, h.slot, upper(h.held)
+FROM unnest($2::text[]) AS k(key)
+JOIN send_holds h ON h.token >= first_token($1, k.key) AND h.token <= first_token($1, k.key) + 65535
+WHERE h.held && tstzrange(hybrid_clock(), NULL) AND h.key = k.key`
+
+// candidatesSQL finds for each account the first messages of each campaign that is not paused and each
+// priority, in the order of their time: a bounded number of index entries, whatever the backlog. The
+// recursive part steps from one campaign with parked messages to the next.
+const candidatesSQL = `
+SELECT ` + recordColumns + `
+FROM unnest($1::text[], $2::int[]) AS a(user_id, most)
+CROSS JOIN LATERAL (
+    WITH RECURSIVE queued(campaign_id) AS (
+        (SELECT q.campaign_id FROM hybrid_workflows q WHERE q.user_id = a.user_id AND q.stage = 'queued'
+         ORDER BY q.campaign_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT n.campaign_id FROM hybrid_workflows n
+                WHERE n.user_id = a.user_id AND n.stage = 'queued' AND n.campaign_id > queued.campaign_id
+                ORDER BY n.campaign_id LIMIT 1)
+        FROM queued WHERE queued.campaign_id IS NOT NULL)
+    SELECT queued.campaign_id FROM queued WHERE queued.campaign_id IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.user_id = a.user_id AND c.campaign_id = queued.campaign_id AND c.state <> 'running')
+) q
+CROSS JOIN (VALUES (1::smallint), (2::smallint), (3::smallint), (4::smallint)) AS p(priority)
+CROSS JOIN LATERAL (
+    SELECT * FROM hybrid_workflows w
+    WHERE w.user_id = a.user_id AND w.stage = 'queued' AND w.campaign_id = q.campaign_id AND w.priority = p.priority
+    ORDER BY w.not_before, w.id LIMIT a.most
+) w`
+
+func readCandidates(ctx context.Context, tx pgx.Tx, accounts []*account, now time.Time) error {
+	users, most := make([]string, len(accounts)), make([]int32, len(accounts))
+	byUser := map[string]*account{}
+	for i, a := range accounts {
+		users[i], most[i] = a.request.UserID, int32(a.readMost())
+		byUser[users[i]] = a
+	}
+	rows, err := tx.Query(ctx, candidatesSQL, users, most)
+	if err != nil {
+		return fmt.Errorf("candidates: %w", err)
+	}
+	records, err := pgx.CollectRows(rows, scanRecord)
+	if err != nil {
+		return fmt.Errorf("candidates: %w", err)
+	}
+	for _, r := range records {
+		a := byUser[r.userID]
+		if r.state.NotBefore.After(now) {
+			a.nextLook(r.state.NotBefore)
+			continue
+		}
+		a.due = append(a.due, r)
+	}
+	for _, a := range accounts {
+		slices.SortFunc(a.due, byUrgency)
+	}
+	return nil
+}
+
+// readMost is how many messages of each campaign and priority are looked at: some more than can go, in case
+// that recipients have no token, and one to see whether anything waits.
+func (a *account) readMost() int {
+	if a.wanted == 0 {
+		return 1
+	}
+	return a.wanted + 10
+}
+
+// nextLook remembers the earliest time at which another look is worthwhile.
+func (a *account) nextLook(at time.Time) {
+	if a.next.IsZero() || at.Before(a.next) {
+		a.next = at
+	}
+}
+
+func byUrgency(a, b record) int {
+	if a.priority != b.priority {
+		return int(a.priority - b.priority)
+	}
+	if c := a.state.NotBefore.Compare(b.state.NotBefore); c != 0 {
+		return c
+	}
+	return slices.Compare(a.id[:], b.id[:])
+}

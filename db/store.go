@@ -1,0 +1,121 @@
+// Package db is the fleet's memory and the only place with SQL: one file for each aggregate. What must
+// become durable together is one transaction here. Decisions are not made here: the transition of a workflow
+// (internal/workflow) and the choice of tokens (internal/limit) are pure functions that it calls between
+// reading under a lock and writing.
+//
+// Every operation takes many requests at once and uses a fixed number of statements for them, so that
+// concurrent work can share a transaction.
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
+)
+
+// Job is a step that is to be enqueued in the transaction that makes it necessary.
+type Job struct {
+	Kind     workflow.StepKind
+	Workflow uuid.UUID         // send, resolve
+	Sequence int               // send, resolve: the attempt
+	UserID   string            // release: the account
+	Priority workflow.Priority // send
+	At       time.Time         // not before; zero: at once
+}
+
+// Enqueuer writes jobs in the caller's transaction.
+type Enqueuer interface {
+	EnqueueTx(ctx context.Context, tx pgx.Tx, jobs []Job) error
+}
+
+// Timing are the lengths of time that deadlines and holds are made of.
+type Timing struct {
+	Reservation time.Duration // a send job must start its call within this time after the tokens were taken
+	CallTimeout time.Duration // the longest call to the gateway
+	Settle      time.Duration // the longest time that anything on the way may hold a request (GATEWAY_SETTLE)
+}
+
+// DefaultReservation bounds how long a released message may wait for a free worker.
+const DefaultReservation = 30 * time.Second
+
+// hold is how long a call that nobody hears of again may still reach the gateway, from its release on.
+func (t Timing) hold() time.Duration { return t.Reservation + t.CallTimeout + t.Settle }
+
+// Config is what a Store needs to know.
+type Config struct {
+	Timing        Timing
+	DefaultUserID string // the account of messages that name none; empty: they are quarantined
+	Worker        string // names this process in the ledger
+}
+
+// Store runs the fleet's transactions. It is safe for concurrent use.
+type Store struct {
+	pool     *pgxpool.Pool
+	enqueuer Enqueuer
+	config   Config
+}
+
+// NewStore returns a store on a pool whose schema is up to date.
+func NewStore(pool *pgxpool.Pool, enqueuer Enqueuer, config Config) *Store {
+	return &Store{pool: pool, enqueuer: enqueuer, config: config}
+}
+
+// Ping says whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	_, err := s.pool.Exec(ctx, "SELECT 1")
+	return err
+}
+
+// Now is the database's time.
+func (s *Store) Now(ctx context.Context) (now time.Time, err error) {
+	err = s.pool.QueryRow(ctx, "SELECT hybrid_clock()").Scan(&now)
+	return now, err
+}
+
+// inTx runs do in a transaction that waits for its commit to reach the disk, whatever the database's default:
+// a send that was forgotten is a send that may be repeated.
+func (s *Store) inTx(ctx context.Context, do func(pgx.Tx) error) error {
+	err := pgx.BeginFunc(ctx, s.pool, do)
+	if err != nil {
+		return fmt.Errorf("transaction: %w", err)
+	}
+	return nil
+}
+
+// Open returns a pool whose sessions commit durably and give up on idle transactions.
+func Open(ctx context.Context, url string, maxConnections int, name string) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL can't be read: want postgres://user:password@host:port/database") //nolint:errorlint // the parser's error may hold the password
+	}
+	config.MaxConns = int32(maxConnections)
+	config.MinIdleConns = 1
+	config.ConnConfig.RuntimeParams["application_name"] = name
+	config.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "30000"
+	config.ConnConfig.ConnectTimeout = 5 * time.Second
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	return pool, nil
+}
+
+// Refused says whether an error is the database's answer to a statement (and not a lost connection), so that
+// the same statement for fewer rows may succeed.
+func Refused(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code[:2] != "57" && pg.Code[:2] != "53" && pg.Code[:2] != "58"
+}
+
+// querier is a pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}

@@ -1,0 +1,144 @@
+// Package config is the configuration of the process: every environment variable that it reads, with its
+// default, its meaning and the values it may have. No other package knows the name of a variable.
+//
+// A process reads it once, at its start:
+//
+//	environ, err := config.Environ(".env") // in dev; elsewhere config.Environ()
+//	cfg, err := config.Load(environ)
+//	err = cfg.Require("DATABASE_URL", "GATEWAY_URL")
+//
+// Load reports everything that is wrong at once, so that a person corrects it in one go, and never shows
+// the value of a secret, nor does anything that prints a Config. Warnings finds names that look misspelt,
+// which an environment would otherwise ignore in silence.
+package config
+
+import (
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Config is what the process was told. The tags are the only list of the variables:
+//
+//	env         the name
+//	envDefault  the value when it is not set, or set to nothing
+//	group       the heading it is shown under
+//	desc        what it means
+//	expect      what a value must look like, where the type, min, max and oneof do not say it
+//	example     a value that is right, where there is no default
+//	min, max    the range, inclusive, in the notation of the variable itself
+//	oneof       the only values it may have, separated by |, in small or capital letters
+//	empty       the value that an empty one stands for, where that is not the default
+type Config struct {
+	DatabaseURL            Secret `env:"DATABASE_URL" group:"Database" desc:"Postgres that holds the workflows and the jobs; huntaze dev starts one of its own when it is not set" expect:"a Postgres address, postgres://user:password@host:port/database with special characters of the password percent-encoded, or key=value pairs" example:"postgres://huntaze@127.0.0.1:5432/huntaze"`
+	DatabaseMaxConnections int    `env:"DATABASE_MAX_CONNECTIONS" envDefault:"10" group:"Database" desc:"connections of this process' own pool" min:"2" max:"1000"`
+	RiverMaxConnections    int    `env:"RIVER_MAX_CONNECTIONS" envDefault:"10" group:"Database" desc:"connections of the pool that fetches and completes jobs" min:"2" max:"1000"`
+
+	AWSRegion       string        `env:"AWS_REGION" envDefault:"us-east-1" group:"Queue" desc:"AWS region of the queues" expect:"the name of a region"`
+	SQSEndpoint     string        `env:"AWS_ENDPOINT_URL_SQS" group:"Queue" desc:"address of an SQS server other than AWS; huntaze dev starts one in process when it is not set" expect:"an http or https address" example:"http://127.0.0.1:9324"`
+	SQSQueue        string        `env:"SQS_QUEUE" envDefault:"huntaze-hybrid-messages-production" group:"Queue" desc:"queue that messages come from" expect:"the name of an SQS queue, not its URL: 1 to 80 letters, digits, - and _, with .fifo at the end of a FIFO queue"`
+	SQSRetryQueue   string        `env:"SQS_RETRY_QUEUE" envDefault:"huntaze-alerts-production" group:"Queue" desc:"second queue, read like the first; empty or off: none" expect:"the name of an SQS queue, not its URL, or off" empty:"off"`
+	SQSDeadLetters  string        `env:"SQS_DLQ" envDefault:"huntaze-dlq-production" group:"Queue" desc:"queue that gets what can't be used" expect:"the name of an SQS queue, not its URL: 1 to 80 letters, digits, - and _, with .fifo at the end of a FIFO queue"`
+	SQSPollers      int           `env:"SQS_POLLERS" envDefault:"4" group:"Queue" desc:"long polls at once for each queue" min:"1" max:"64"`
+	SQSLinger       time.Duration `env:"SQS_LINGER" envDefault:"5ms" group:"Queue" desc:"how long a message may wait for others to share its transaction" min:"0s" max:"1s"`
+	SQSBatchMax     int           `env:"SQS_BATCH_MAX" envDefault:"200" group:"Queue" desc:"messages in one transaction, at most" min:"1" max:"10000"`
+	MaxMessageBytes int           `env:"MAX_MESSAGE_BYTES" envDefault:"262144" group:"Queue" desc:"bytes of a message body; a larger one goes to quarantine (SQS itself takes up to 1048576)" min:"1024" max:"1048576"`
+	DefaultUserID   string        `env:"DEFAULT_USER_ID" group:"Queue" desc:"account of messages that name none and belong to no known workflow; not set: they go to quarantine" expect:"an account's id of 1 to 256 characters, without spaces" example:"creator-7"`
+
+	GatewayURL         string        `env:"GATEWAY_URL" group:"Gateway" desc:"message gateway that sends on OnlyFans; huntaze dev starts a simulated one when it is not set" expect:"an http or https address without user, query and fragment" example:"https://gateway.example.com"`
+	GatewayToken       Secret        `env:"GATEWAY_TOKEN" group:"Gateway" desc:"bearer token for the gateway" expect:"printable ASCII characters without spaces" example:"token-from-the-operator-of-the-gateway"`
+	GatewayTimeout     time.Duration `env:"GATEWAY_TIMEOUT" envDefault:"20s" group:"Gateway" desc:"longest time that one call may take; then the message is in doubt" min:"1ms" max:"5m"`
+	GatewaySettle      time.Duration `env:"GATEWAY_SETTLE" envDefault:"120s" group:"Gateway" desc:"longest time that a proxy may hold a request: only after it does the gateway's 404 prove that a message was never accepted" min:"1ms" max:"1h"`
+	GatewayIdleTimeout time.Duration `env:"GATEWAY_IDLE_TIMEOUT" envDefault:"4s" group:"Gateway" desc:"how long an unused connection is kept; less than the gateway keeps it, so that no request is written to one that it is closing" min:"1ms" max:"10m"`
+
+	RateLimitAccount         string        `env:"RATE_LIMIT_ACCOUNT" envDefault:"10/60s" group:"Limits" desc:"messages per time of one account; seeds the database on first start, from then on huntaze limits set changes it" expect:"a list of number/time, separated by commas, or off"`
+	RateLimitRecipient       string        `env:"RATE_LIMIT_RECIPIENT" envDefault:"1/60s,10/24h" group:"Limits" desc:"messages per time to one recipient from one account; seeds the database likewise" expect:"a list of number/time, separated by commas, or off"`
+	RateLimitGuard           time.Duration `env:"RATE_LIMIT_GUARD" envDefault:"500ms" group:"Limits" desc:"added to each of these times, against jitter on the way to the platform; seeds the database likewise" min:"0s" max:"1m"`
+	OnlyFansRateLimitedDelay time.Duration `env:"ONLYFANS_RATE_LIMITED_DELAY" envDefault:"45s" group:"Limits" desc:"how long an account rests after a 429 that does not say it (Retry-After)" min:"1ms" max:"24h"`
+
+	SendWorkers     int           `env:"SEND_WORKERS" envDefault:"100" group:"Worker" desc:"sends at once in this process" min:"1" max:"10000"`
+	StepWorkers     int           `env:"STEP_WORKERS" envDefault:"20" group:"Worker" desc:"other steps at once in this process" min:"1" max:"10000"`
+	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"110s" group:"Worker" desc:"how long the process may take to finish what is in flight after SIGTERM; less than the orchestrator waits before it kills (ECS: stopTimeout, 120 s at most)" min:"1ms" max:"1h"`
+
+	HTTPAddr  string `env:"HTTP_ADDR" envDefault:"127.0.0.1:8080" group:"HTTP" desc:"where the API listens; port 0 takes any that is free" expect:"host:port"`
+	Port      int    `env:"PORT" group:"HTTP" desc:"short for HTTP_ADDR=:PORT, on every address of the machine; not used when HTTP_ADDR is set" example:"8080" min:"0" max:"65535"`
+	AdminAddr string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9090" group:"HTTP" desc:"where /livez, /readyz and /metrics are served; port 0 takes any that is free" expect:"host:port"`
+
+	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info" group:"Logs" desc:"least important log lines that are written" oneof:"debug|info|warn|error"`
+	LogFormat string     `env:"LOG_FORMAT" envDefault:"json" group:"Logs" desc:"form of a log line: one JSON object, or text for a person" oneof:"json|text"`
+
+	DataDir string `env:"HUNTAZE_DATA_DIR" envDefault:".data" group:"Development" desc:"folder where huntaze dev keeps its database and its queues" expect:"a path"`
+}
+
+// passedThrough are families of standard variables that libraries read by themselves.
+var passedThrough = []Variable{
+	{Name: "AWS_*", Group: "Passed through", Meaning: "standard AWS settings (credentials, profile, container role), read by the AWS SDK"},
+	{Name: "OTEL_*", Group: "Passed through", Meaning: "standard OpenTelemetry settings (exporter, endpoint, resource, sampler), read by the OpenTelemetry SDK"},
+}
+
+// Check is a rule for one variable that a package above this one knows, for example how a list of limits
+// is written.
+type Check struct {
+	Name  string                   // of the variable
+	Valid func(value string) error // says what is wrong with a value that is set, or its default
+}
+
+// Load reads the configuration from environ, a map of names to values such as Environ returns. A variable
+// set to nothing counts as not set, except where its meaning says otherwise.
+//
+// The error is an Errors with one Problem for every variable that can't be used.
+func Load(environ map[string]string, checks ...Check) (Config, error) {
+	var cfg Config
+	problems := parse(&cfg, environ)
+	failed := make(map[string]bool, len(problems))
+	for _, p := range problems {
+		failed[p.Name] = true
+	}
+	for _, c := range append(ownChecks(&cfg), checks...) {
+		f := mustField(c.Name)
+		value := f.raw(environ)
+		if failed[c.Name] || value == "" {
+			continue
+		}
+		if err := c.Valid(value); err != nil {
+			problems = append(problems, f.problem(value, err.Error()))
+			failed[c.Name] = true
+		}
+	}
+	if len(problems) > 0 {
+		return Config{}, sorted(problems)
+	}
+	cfg.normalise(environ)
+	return cfg, nil
+}
+
+// normalise gives every value the one form that the program uses.
+func (c *Config) normalise(environ map[string]string) {
+	if c.SQSRetryQueue == off {
+		c.SQSRetryQueue = ""
+	}
+	c.GatewayURL = strings.TrimRight(c.GatewayURL, "/")
+	if c.Port != 0 && environ["HTTP_ADDR"] == "" {
+		c.HTTPAddr = net.JoinHostPort("", strconv.Itoa(c.Port))
+	}
+}
+
+// Require reports which of the named variables have no value, as an Errors. What a command needs differs,
+// so it is the command that asks: huntaze dev needs none.
+func (c Config) Require(names ...string) error {
+	var problems Errors
+	for _, name := range names {
+		f := mustField(name)
+		if f.of(c).IsZero() {
+			p := f.problem("", "")
+			p.Missing = true
+			problems = append(problems, p)
+		}
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return problems
+}

@@ -1,0 +1,89 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+)
+
+// TestEndlessAnswerIsCut: an answer without end must not hold a send until its deadline, nor fill the memory.
+func TestEndlessAnswerIsCut(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		chunk := make([]byte, 4096)
+		for {
+			if _, err := w.Write(chunk); err != nil {
+				return
+			}
+		}
+	}))
+	defer server.Close()
+	client := newClient(t, server.URL, func(c *Config) { c.Timeout = time.Minute })
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if got := client.Send(ctx, testMessage("ref")); got.Class != Accepted || got.Reason != BadReply {
+		t.Errorf("got %+v", got)
+	}
+	if _, err := client.LookUp(ctx, "ref"); err == nil {
+		t.Error("an endless answer was believed")
+	}
+	if ctx.Err() != nil {
+		t.Error("the answer was read until the deadline")
+	}
+}
+
+// TestCloseNotifyIsNoByteOfARequest: what TLS itself writes below a request is not counted as the request's, and a
+// record that was torn is.
+func TestCloseNotifyIsNoByteOfARequest(t *testing.T) {
+	t.Parallel()
+	below := &countedConn{}
+	conn := &countedConn{Conn: &tornConn{below: below}, below: below}
+	below.written.Add(31) // the alert of a Close
+	if _, err := conn.Write([]byte("hello")); err == nil || conn.written.Load() != 0 {
+		t.Errorf("counted %d bytes, %v", conn.written.Load(), err)
+	}
+	conn.Conn.(*tornConn).tears = 3
+	if _, err := conn.Write([]byte("hello")); err == nil || conn.written.Load() != 3 {
+		t.Errorf("counted %d bytes, %v", conn.written.Load(), err)
+	}
+}
+
+type tornConn struct {
+	net.Conn
+	below *countedConn
+	tears int64
+}
+
+func (c *tornConn) Write([]byte) (int, error) {
+	c.below.written.Add(c.tears)
+	return 0, errors.New("broken")
+}
+
+// TestCloseEndsADial: a dial that hangs does not outlive the client.
+func TestCloseEndsADial(t *testing.T) {
+	t.Parallel()
+	handshaking := make(chan struct{}, 1)
+	url := rawServer(t, func(conn net.Conn) {
+		_, _ = conn.Read(make([]byte, 1))
+		handshaking <- struct{}{}
+		_, _ = io.Copy(io.Discard, conn)
+	})
+	client := newClient(t, "https"+url[len("http"):], func(c *Config) { c.Timeout, c.ConnectTimeout = time.Minute, time.Minute })
+	done := make(chan Outcome, 1)
+	go func() { done <- client.Send(context.Background(), testMessage("ref")) }()
+	<-handshaking
+	client.Close()
+	select {
+	case got := <-done:
+		if got.Class != NotSent || got.Reason != Cancelled {
+			t.Errorf("got %+v", got)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the dial went on")
+	}
+}
