@@ -38,9 +38,9 @@ type Start struct {
 	RecipientID string
 	Content     string
 	Trace       workflow.TraceContext
-	Attempt     int // the number of the try, from 1
-	Account     int // how many messages the account may send in Window; 0: no limit
-	Window      time.Duration
+	Attempt     int           // the number of the try, from 1
+	Capacity    int           // how many messages the account may send in Window; 0: no limit
+	Window      time.Duration // of the account's first rule
 }
 
 // Begin marks reserved attempts as in flight, each under a new fence: the step before the call to the gateway.
@@ -78,17 +78,20 @@ SET state = 'in_flight', fence = nextval('send_fence'), started_at = t.now, call
 FROM unnest($1::uuid[], $2::int[]) AS r(workflow, sequence)
 JOIN hybrid_workflows w ON w.id = r.workflow AND w.stage = 'sending' AND w.send_sequence = r.sequence
 LEFT JOIN campaigns c ON c.user_id = w.user_id AND c.campaign_id = w.campaign_id
+LEFT JOIN LATERAL (SELECT p.capacities[1] AS capacity, p.windows[1] AS length FROM limit_policies p
+    WHERE p.scope = 'account' AND p.user_id IN (w.user_id, '') ORDER BY p.user_id DESC LIMIT 1) p ON true
 CROSS JOIN (SELECT hybrid_clock() AS now) t
 CROSS JOIN fleet_state f
 WHERE a.workflow = r.workflow AND a.sequence = r.sequence AND a.state = 'reserved' AND a.reservation_ends > t.now
   AND coalesce(c.state, 'running') = 'running' AND f.frozen_until <= t.now
-RETURNING a.workflow, a.sequence, a.fence, w.user_id, w.workflow_id, w.recipient_id, w.content, w.trace_context`
+RETURNING a.workflow, a.sequence, a.fence, w.user_id, w.workflow_id, w.recipient_id, w.content, w.trace_context,
+    coalesce(p.capacity, 0), coalesce(p.length, interval '0')`
 
 func collectStarts(rows pgx.Rows, index map[Attempt]int, starts []Start) error {
 	var a Attempt
 	var started Start
 	var trace []byte
-	_, err := pgx.ForEachRow(rows, []any{&a.Workflow, &a.Sequence, &started.Fence, &started.UserID, &started.WorkflowID, &started.RecipientID, &started.Content, &trace}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&a.Workflow, &a.Sequence, &started.Fence, &started.UserID, &started.WorkflowID, &started.RecipientID, &started.Content, &trace, &started.Capacity, &started.Window}, func() error {
 		one := started
 		one.Verdict, one.Attempt = VerdictGo, a.Sequence
 		if err := json.Unmarshal(trace, &one.Trace); err != nil {

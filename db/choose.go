@@ -140,7 +140,7 @@ func (a *account) planNext(waiting int, now time.Time) {
 		rule := a.policy.Account[0]
 		a.nextLook(now.Add(rule.Window / time.Duration(rule.Capacity)))
 	default:
-		a.nextLook(a.bucket.NextFree(now))
+		a.nextToken = a.bucket.NextFree(now)
 	}
 }
 

@@ -24,10 +24,12 @@ type Finish struct {
 	Status           int
 	Evidence         []byte // JSON; nil: none
 	GatewayMessageID string
-	Rest             time.Duration // the account sends nothing for this long; 0: no rest
-	RestReason       string
-	ResolvedBy       string        // who settled a doubt; empty: the call itself
-	LookUpIn         time.Duration // Unknown: when the resolver asks first
+	// Rest is how long the account sends nothing; 0: no rest. After a NotSent it doubles with each rest in a
+	// row, up to a minute: nobody else said how long it should be.
+	Rest       time.Duration
+	RestReason string
+	ResolvedBy string        // who settled a doubt; empty: the call itself
+	LookUpIn   time.Duration // Unknown: when the resolver asks first
 }
 
 // Finished is the answer to a Finish.
@@ -326,9 +328,11 @@ func (f *finishing) noteReturn(c *closedAttempt) {
 func (f *finishing) queueRests(st *statements) {
 	var resting, through, reasons []string
 	var lengths []time.Duration
+	var growing []bool
 	for _, c := range f.closed {
 		switch {
 		case c.report.Rest > 0:
+			growing = append(growing, c.report.Outcome == workflow.EventNotSent)
 			resting, reasons, lengths = append(resting, c.userID), append(reasons, c.report.RestReason), append(lengths, c.report.Rest)
 			c.finished.Next = max(c.finished.Next, c.report.Rest)
 		case c.report.Outcome == workflow.EventAccepted || c.report.Outcome == workflow.EventRejected:
@@ -339,9 +343,11 @@ func (f *finishing) queueRests(st *statements) {
 		st.exec("rests", `UPDATE accounts SET rest_count = 0, rest_until = 'epoch', rest_reason = '' WHERE user_id = ANY($1) AND rest_count > 0`, through)
 	}
 	if len(resting) > 0 {
-		st.exec("rests", `UPDATE accounts a SET rest_until = greatest(a.rest_until, hybrid_clock() + r.length), rest_reason = r.reason, rest_count = a.rest_count + 1
-			FROM (SELECT user_id, max(reason) AS reason, max(length) AS length FROM unnest($1::text[], $2::text[], $3::interval[]) AS r(user_id, reason, length) GROUP BY user_id) r
-			WHERE a.user_id = r.user_id`, resting, reasons, lengths)
+		st.exec("rests", `UPDATE accounts a SET rest_until = greatest(a.rest_until, hybrid_clock() + CASE WHEN r.growing THEN least(r.length * power(2, least(a.rest_count, 10)), greatest(r.length, interval '60 seconds')) ELSE r.length END),
+			rest_reason = r.reason, rest_count = a.rest_count + 1
+			FROM (SELECT user_id, max(reason) AS reason, max(length) AS length, bool_or(growing) AS growing
+				FROM unnest($1::text[], $2::text[], $3::interval[], $4::bool[]) AS r(user_id, reason, length, growing) GROUP BY user_id ORDER BY user_id) r
+			WHERE a.user_id = r.user_id`, resting, reasons, lengths, growing)
 	}
 }
 

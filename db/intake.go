@@ -25,8 +25,8 @@ type IntakeResult struct {
 
 // Ingest writes a batch of deliveries in one transaction: what each says, the workflows that are new, and,
 // where tokens are free, the attempts and send jobs of the best of them. Deliveries that came before change
-// nothing. When it returns an error nothing may have been written, or everything: deliver again. With
-// bypass it leaves the release to the caller.
+// nothing. When it returns an error nothing may have been written, or everything: deliver again. Without
+// release it parks the messages and leaves the rest to the caller.
 func (s *Store) Ingest(ctx context.Context, batch []workflow.Delivery, release bool) (IntakeResult, error) {
 	for {
 		var result IntakeResult
@@ -73,7 +73,7 @@ func (in *intake) run(ctx context.Context, tx pgx.Tx, release bool, result *Inta
 	result.Answers = in.answers
 	if !release {
 		for _, user := range accounts {
-			result.Released = append(result.Released, Released{UserID: user, Waiting: true})
+			result.Released = append(result.Released, Released{UserID: user, Waiting: true, NextToken: -1})
 		}
 		return nil
 	}

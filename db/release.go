@@ -29,8 +29,8 @@ const (
 
 // Release asks for the parked messages of one account to be looked at.
 type Release struct {
-	UserID string
-	WakeAt time.Time // the wake-up that this is the job of; zero: not a job
+	UserID  string
+	WakeUps []time.Time // the durable wake-ups that this is the job of
 	// Bypass takes no tokens from the bucket, which is out of reach: at most Allowance messages go, and only
 	// the ledger's constraint limits them.
 	Bypass    bool
@@ -40,9 +40,13 @@ type Release struct {
 // Released is the answer to a Release.
 type Released struct {
 	UserID  string
-	Count   int           // messages on their way
-	Waiting bool          // more messages are parked
-	Next    time.Duration // from now on until another look is worthwhile; only when Waiting
+	Count   int  // messages on their way
+	Waiting bool // more messages are parked
+	// How long from now on until another look is worthwhile; negative: nobody knows of a reason. Next is for
+	// reasons that only this release knows of (a schedule, a rest, a recipient), NextToken for the return of
+	// a token, which whoever ended its call knows as well.
+	Next      time.Duration
+	NextToken time.Duration
 }
 
 // Release gives free tokens to the best parked messages of each account, writes their attempts and enqueues
@@ -79,8 +83,9 @@ type account struct {
 	policy    limit.Policy
 	bucket    *limit.Bucket
 	wanted    int
-	due       []record // candidates whose time has come
-	next      time.Time
+	due       []record  // candidates whose time has come
+	next      time.Time // when to look again; zero: no reason of its own
+	nextToken time.Time // when the next token returns; zero: nothing waits for one
 	released  int
 
 	blockedUntil time.Time // now, or until when the account or the fleet rests
@@ -108,7 +113,8 @@ func (s *Store) releaseTx(ctx context.Context, tx pgx.Tx, requests []Release) ([
 	}
 	released := make([]Released, 0, len(accounts))
 	for _, a := range accounts {
-		released = append(released, Released{UserID: a.request.UserID, Count: a.released, Waiting: !a.next.IsZero(), Next: max(0, a.next.Sub(now))})
+		released = append(released, Released{UserID: a.request.UserID, Count: a.released, Waiting: a.waiting(),
+			Next: after(a.next, now), NextToken: after(a.nextToken, now)})
 	}
 	return released, jobs, nil
 }
@@ -297,6 +303,24 @@ func (a *account) readMost() int {
 		return 1
 	}
 	return a.wanted + 10
+}
+
+func (a *account) waiting() bool { return !a.next.IsZero() || !a.nextToken.IsZero() }
+
+// wake is the earliest time at which there is anything to do.
+func (a *account) wake() time.Time {
+	if a.next.IsZero() || !a.nextToken.IsZero() && a.nextToken.Before(a.next) {
+		return a.nextToken
+	}
+	return a.next
+}
+
+// after is how long after now a time is: 0 when it has passed, -1 when there is none.
+func after(at, now time.Time) time.Duration {
+	if at.IsZero() {
+		return -1
+	}
+	return max(0, at.Sub(now))
 }
 
 // nextLook remembers the earliest time at which another look is worthwhile.

@@ -108,14 +108,31 @@ func Open(ctx context.Context, url string, maxConnections int, name string) (*pg
 	return pool, nil
 }
 
-// Refused says whether an error is the database's answer to a statement (and not a lost connection), so that
-// the same statement for fewer rows may succeed.
+// Refused says whether an error is the database's final answer to a statement: not a lost connection, a
+// shutdown, a lack of resources or a conflict with another transaction, after which the same may succeed.
 func Refused(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code[:2] != "57" && pg.Code[:2] != "53" && pg.Code[:2] != "58"
+	if !errors.As(err, &pg) || len(pg.Code) != 5 {
+		return false
+	}
+	switch pg.Code[:2] {
+	case "08", "25", "40", "53", "55", "57", "58":
+		return false
+	}
+	return true
 }
 
 // querier is a pool or a transaction.
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// AccountsWaiting lists the accounts that have a wake-up pending within the next minute: a process that starts
+// looks at them, for nobody's timers may remember them.
+func (s *Store) AccountsWaiting(ctx context.Context) ([]string, error) {
+	rows, err := s.pool.Query(ctx, `SELECT user_id FROM accounts WHERE wake_at < hybrid_clock() + $1::interval ORDER BY wake_at LIMIT 10000`, time.Minute+backupDelay)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -115,11 +116,11 @@ func queueAccounts(st *statements, accounts []*account, now time.Time) []Job {
 	var rests []time.Time
 	for _, a := range accounts {
 		wakeAt, rest := a.wakeAt, a.restUntil
-		if wakeAt != nil && (wakeAt.Equal(a.request.WakeAt) || now.Sub(*wakeAt) > lostJob) {
+		if wakeAt != nil && (slices.ContainsFunc(a.request.WakeUps, wakeAt.Equal) || now.Sub(*wakeAt) > lostJob) {
 			wakeAt = nil // its job is this one, or lost
 		}
-		if !a.next.IsZero() {
-			if due := wakeUpTime(a.next, now); wakeAt == nil || wakeAt.After(due.Add(backupDelay)) {
+		if a.waiting() {
+			if due := wakeUpTime(a.wake(), now); wakeAt == nil || wakeAt.After(due.Add(backupDelay)) {
 				wakeAt = &due
 				jobs = append(jobs, Job{Kind: workflow.StepRelease, UserID: a.request.UserID, At: due})
 			}

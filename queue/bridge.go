@@ -121,15 +121,11 @@ func (b *Bridge) start(ctx context.Context) ([]*source, error) {
 		if try == 0 {
 			b.logger.Error("can't reach SQS; trying on", "error", err)
 		}
-		select {
-		case <-b.config.Clock.After(backoff(pingFirst, pingMost, try)):
-		case <-ctx.Done():
-			return nil, nil
-		}
+		b.pause(ctx, backoff(pingFirst, pingMost, try))
 	}
 }
 
-// Check looks at the queues as Run does, without reading them.
+// CheckQueues looks at the queues as Run does, without reading them.
 func (b *Bridge) CheckQueues(ctx context.Context) ([]Finding, error) {
 	return CheckQueues(ctx, b.api, b.config)
 }

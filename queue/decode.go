@@ -3,6 +3,7 @@ package queue
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -205,14 +206,18 @@ func (d *decoder) count(field string, low, high, missing int) int {
 	return int(number)
 }
 
+// rfc3339 refuses what time.Parse lets through: hours of one digit, a comma before the fraction, offsets of a
+// day and more (https://go.dev/issue/54580).
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
 // schedule returns the moment before which the message must not be sent; zero means now.
 func (d *decoder) schedule() time.Time {
 	if _, ok := d.fields[fieldScheduledFor]; !ok {
 		return time.Time{}
 	}
-	var moment time.Time
-	// UnmarshalText is strict about RFC 3339, time.Parse is not. Its error quotes the input and is not used.
-	if text := d.text(fieldScheduledFor); moment.UnmarshalText([]byte(text)) != nil {
+	text := d.text(fieldScheduledFor)
+	moment, err := time.Parse(time.RFC3339, text) // the error quotes the input and is not used
+	if err != nil || !rfc3339.MatchString(text) {
 		d.fail(fieldScheduledFor, "is not a date and time by RFC 3339", "write it like 2026-11-23T10:00:00Z")
 		return time.Time{}
 	}

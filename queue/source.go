@@ -93,10 +93,7 @@ func (b *Bridge) poll(ctx context.Context, from *source) {
 			}
 		}
 		if wait > 0 {
-			select {
-			case <-b.config.Clock.After(wait):
-			case <-ctx.Done():
-			}
+			b.pause(ctx, wait)
 		}
 	}
 }

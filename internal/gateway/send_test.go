@@ -150,7 +150,7 @@ func TestFaultsOfTheGateway(t *testing.T) {
 			sim, url := newSim(t, gatewaysim.Faults{Rules: []gatewaysim.Rule{c.rule}})
 			client := newClient(t, url, func(config *Config) {
 				if c.reason == Timeout {
-					config.Timeout = 200 * time.Millisecond
+					config.Timeout = time.Second
 				}
 			})
 			got := client.Send(context.Background(), testMessage("ref"))
@@ -194,7 +194,11 @@ func TestNoConnection(t *testing.T) {
 		"no such name":        {"http://gateway.invalid", []Reason{DNSFailed, ConnectTimeout}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client := newClient(t, c.url, func(config *Config) { config.ConnectTimeout = 300 * time.Millisecond })
+			client := newClient(t, c.url, func(config *Config) {
+				if slices.Contains(c.reasons, ConnectTimeout) {
+					config.ConnectTimeout = 300 * time.Millisecond
+				}
+			})
 			got := client.Send(context.Background(), testMessage("ref"))
 			if got.Class != NotSent || got.Evidence.Connected || got.Evidence.BytesWritten != 0 {
 				t.Errorf("got %+v", got)

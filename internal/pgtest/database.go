@@ -26,7 +26,7 @@ const (
 	cloneTimeout = time.Minute
 	dropTimeout  = time.Minute
 	// closeTimeout is how long a pool may wait for its connections to be given back.
-	closeTimeout = 10 * time.Second
+	closeTimeout = 5 * time.Second
 )
 
 // New makes a fresh database from the template. It is dropped when the test ends, together with whoever is connected;
@@ -86,7 +86,7 @@ func (s *server) howToReach(db *Database) string {
 }
 
 // Pool returns a pool of connections to the database, closed when the test ends. Each adjust may change its
-// configuration. The test fails when connections are still in use 10 s after its end.
+// configuration. The test fails when connections are still in use 5 s after its end.
 func (db *Database) Pool(t testing.TB, adjust ...func(*pgxpool.Config)) *pgxpool.Pool {
 	t.Helper()
 	config, err := pgxpool.ParseConfig(db.URL)

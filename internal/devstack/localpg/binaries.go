@@ -150,7 +150,7 @@ func (f finder) check(ctx context.Context, dir string) (binaries, error) {
 		return binaries{}, err
 	}
 	if found.major < oldest {
-		return binaries{}, fmt.Errorf("Postgres %d is too old, %d is the oldest that will do", found.major, oldest)
+		return binaries{}, fmt.Errorf("version %d is too old, %d is the oldest that will do", found.major, oldest)
 	}
 	if f.major != 0 && found.major != f.major {
 		return binaries{}, fmt.Errorf("this is Postgres %d, but the cluster was made by Postgres %d", found.major, f.major)

@@ -129,7 +129,7 @@ func (c *Cluster) initdb(ctx context.Context) error {
 	command := exec.CommandContext(ctx, c.binaries.initdb(),
 		"--pgdata="+unfinished, "--username="+superuser, "--pwfile="+c.home.password(),
 		"--auth=scram-sha-256", "--encoding=UTF8", "--no-locale", "--no-instructions")
-	if !c.options.Durable {
+	if !c.options.Durable || c.home.temporary {
 		command.Args = append(command.Args, "--no-sync")
 	}
 	command.Dir = unfinished

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 )
@@ -122,13 +123,8 @@ func unpack(work, unpacked string, major int, repository string) error {
 	if err := os.WriteFile(filepath.Join(pretended, "PG_VERSION"), version, 0o600); err != nil {
 		return err
 	}
-	port, err := choosePort()
-	if err != nil {
-		return err
-	}
 	config := embeddedpostgres.DefaultConfig().
 		Version(downloadable[major]).
-		Port(uint32(port)).
 		CachePath(work).
 		RuntimePath(filepath.Join(work, "runtime")).
 		BinariesPath(unpacked).
@@ -137,8 +133,16 @@ func unpack(work, unpacked string, major int, repository string) error {
 	if repository != "" {
 		config = config.BinaryRepositoryURL(repository)
 	}
-	if failure := embeddedpostgres.NewDatabase(config).Start(); !isUnpacked(unpacked) {
-		return fmt.Errorf("nothing was unpacked: %w", failure)
+	var failure error
+	for range attempts {
+		// The library insists on a free port before it begins, although nothing will listen there.
+		failure = embeddedpostgres.NewDatabase(config.Port(uint32(somePort()))).Start()
+		if isUnpacked(unpacked) {
+			return nil
+		}
+		if failure == nil || !strings.Contains(failure.Error(), "already listening") {
+			break
+		}
 	}
-	return nil
+	return fmt.Errorf("nothing was unpacked: %w", failure)
 }

@@ -42,7 +42,7 @@ func openHome(ctx context.Context, o Options, logger *slog.Logger) (*home, error
 	}
 	var h *home
 	if o.DataDir == "" {
-		h, err = temporaryHome(ctx, who)
+		h, err = temporaryHome(ctx, who, o)
 	} else {
 		h, err = lastingHome(ctx, who, o.DataDir, logger)
 	}

@@ -23,3 +23,5 @@ func sendSignal(int, syscall.Signal) error { return errUnsupported }
 func tryLock(*os.File) (bool, error) { return false, errUnsupported }
 
 func ownerOf(string) (uid, gid uint32, err error) { return 0, 0, errUnsupported }
+
+func memoryFolder() string { return "" }

@@ -5,12 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -47,12 +43,6 @@ const (
 	maxLog = 8 << 20
 )
 
-// Texts of Postgres (in English: see childEnvironment) that name the two failures which another try may cure.
-const (
-	portTaken      = "could not create any TCP/IP sockets"
-	childrenRemain = "is still in use"
-)
-
 // startSomewhere starts the server on the port that was asked for, or on another when it is taken.
 func (c *Cluster) startSomewhere(ctx context.Context) error {
 	port := c.options.Port
@@ -73,7 +63,9 @@ func (c *Cluster) startSomewhere(ctx context.Context) error {
 		if attempt == attempts || !failure.curable() {
 			return failure
 		}
-		if failure.says(portTaken) {
+		// A port may also be taken for a moment only, by a process on its way from fork to exec that holds a copy of the
+		// socket that portFree closed.
+		if failure.says(portTaken) && !portFree(port) {
 			port = 0
 		}
 	}
@@ -100,23 +92,6 @@ func (c *Cluster) startAgain(ctx context.Context) error {
 		}
 	}
 }
-
-// startFailure is a server that ended, or never answered, with the end of its log.
-type startFailure struct {
-	cause error
-	log   string
-}
-
-func (f *startFailure) Error() string {
-	if f.log == "" {
-		return "localpg: Postgres did not start: " + f.cause.Error()
-	}
-	return fmt.Sprintf("localpg: Postgres did not start: %v; the end of its log:\n%s", f.cause, f.log)
-}
-
-func (f *startFailure) Unwrap() error         { return f.cause }
-func (f *startFailure) says(text string) bool { return strings.Contains(f.log, text) }
-func (f *startFailure) curable() bool         { return f.says(portTaken) || f.says(childrenRemain) }
 
 // startOn starts the server on the port and waits until it answers.
 func (c *Cluster) startOn(ctx context.Context, port int) *startFailure {
@@ -195,6 +170,16 @@ func (c *Cluster) launchServer(log *os.File, port int) (*process, error) {
 func (c *Cluster) awaitReady(ctx context.Context, p *process) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	// Somebody else on the port may let us wait for an answer while our server has long given up.
+	alive, end := context.WithCancel(ctx)
+	defer end()
+	go func() {
+		select {
+		case <-p.exited:
+			end()
+		case <-alive.Done():
+		}
+	}()
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	last := errors.New("it did not answer")
@@ -206,9 +191,9 @@ func (c *Cluster) awaitReady(ctx context.Context, p *process) error {
 			return fmt.Errorf("%w; last answer: %w", ctx.Err(), last)
 		case <-tick.C:
 		}
-		if err := c.answers(ctx); err == nil {
+		if err := c.answers(alive); err == nil {
 			return nil
-		} else if ctx.Err() == nil {
+		} else if alive.Err() == nil {
 			last = err
 		}
 	}
@@ -273,24 +258,4 @@ func (p *process) kill() {
 	}
 	_ = sendSignal(p.pid, syscall.SIGKILL)
 	<-p.exited
-}
-
-// choosePort finds a free port below those that systems hand out by themselves (from 32768 on Linux, 49152 elsewhere):
-// one of those could go to an outgoing connection while the server restarts.
-func choosePort() (int, error) {
-	const first, last = 20000, 32767
-	for range 50 {
-		if port := first + rand.IntN(last-first+1); portFree(port) {
-			return port, nil
-		}
-	}
-	return 0, errors.New("localpg: no free port found on 127.0.0.1")
-}
-
-func portFree(port int) bool {
-	listener, err := net.Listen("tcp4", "127.0.0.1:"+strconv.Itoa(port))
-	if err != nil {
-		return false
-	}
-	return listener.Close() == nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -85,29 +84,54 @@ func TestResetIsAReset(t *testing.T) {
 // its caller has gone, as in a slow proxy.
 func TestHangAndHoldOutliveTheCaller(t *testing.T) {
 	t.Parallel()
+	const held = time.Second
 	for kind, taken := range map[Kind]bool{HangBefore: false, HangAfter: true, Hold: true} {
-		sim := start(t, Options{Faults: Faults{Rules: []Rule{{Kind: kind}}}})
-		if kind == Hold {
-			sim.mustFaults(t, Faults{Rules: []Rule{{Kind: Hold, Min: 300 * time.Millisecond}}})
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			rule := Rule{Kind: kind}
+			if kind == Hold {
+				rule.Min = held
+			}
+			sim := start(t, Options{Faults: Faults{Rules: []Rule{rule}}})
+			ctx, giveUp := context.WithCancel(t.Context())
+			defer giveUp()
+			gone := make(chan error, 1)
+			go func() {
+				request, _ := http.NewRequestWithContext(ctx, http.MethodPost, sim.url+"/v1/messages",
+					strings.NewReader(`{"clientRef":"r","userId":"a","recipientId":"f","content":"c"}`))
+				response, err := sim.client.Do(request)
+				if err == nil {
+					_ = response.Body.Close()
+				}
+				gone <- err
+			}()
+			sim.waitStruck(t, kind)
+			giveUp()
+			if err := <-gone; err == nil {
+				t.Error("it was answered")
+			}
+			if err := sim.Wait(t.Context(), func(s Stats) bool { return s.Arrivals == 1 }); err != nil {
+				t.Fatal(err)
+			}
+			if got := sim.Stats(); (got.Accepted == 1) != taken {
+				t.Errorf("%+v", got)
+			}
+			if kind == Hold && sim.Arrivals(0)[0].Since < held {
+				t.Error("a held request arrived at once")
+			}
+		})
+	}
+}
+
+// waitStruck returns when a fault has struck, whether that made an arrival or not.
+func (r *running) waitStruck(t *testing.T, kind Kind) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for r.Stats().Faults[kind] == 0 {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s did not strike", kind)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		request, _ := http.NewRequestWithContext(ctx, http.MethodPost, sim.url+"/v1/messages",
-			strings.NewReader(`{"clientRef":"r","userId":"a","recipientId":"f","content":"c"}`))
-		if response, err := sim.client.Do(request); err == nil {
-			_, _ = io.Copy(io.Discard, response.Body)
-			_ = response.Body.Close()
-			t.Errorf("%s: answered %d", kind, response.StatusCode)
-		}
-		cancel()
-		if kind == Hold && sim.Stats().Arrivals != 0 {
-			t.Error("a held request arrived at once")
-		}
-		if err := sim.Wait(t.Context(), func(s Stats) bool { return s.Arrivals == 1 }); err != nil {
-			t.Fatal(err)
-		}
-		if got := sim.Stats(); (got.Accepted == 1) != taken {
-			t.Errorf("%s: %+v", kind, got)
-		}
+		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -117,10 +141,7 @@ func TestCloseEndsHangs(t *testing.T) {
 		sim := start(t, Options{Faults: Faults{Rules: []Rule{rule}}})
 		done := make(chan int)
 		go func() { status, _, _ := sim.send("a", "wf-1"); done <- status }()
-		deadline := time.Now().Add(10 * time.Second)
-		for sim.Stats().Faults[rule.Kind] == 0 && time.Now().Before(deadline) {
-			time.Sleep(time.Millisecond)
-		}
+		sim.waitStruck(t, rule.Kind)
 		if err := sim.Close(); err != nil {
 			t.Error(err)
 		}

@@ -147,7 +147,7 @@ func TestRestartContinuesTheLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := file.WriteString(`{"seq":3,"sinceNs":`); err != nil {
+	if _, err := file.WriteString(`{"seq":3,"clientRef":"` + strings.Repeat("x", 4000)); err != nil {
 		t.Fatal(err)
 	}
 	_ = file.Close()
@@ -162,6 +162,9 @@ func TestRestartContinuesTheLog(t *testing.T) {
 		t.Errorf("the limit forgot what was sent before: %d %v", status, header)
 	}
 	second.send("b", "wf-1")
+	if text, err := os.ReadFile(path); err != nil || !strings.HasSuffix(string(text), "}\n") {
+		t.Errorf("the cut line is still there: %v", err)
+	}
 	arrivals, err := ReadLog(path)
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,49 @@
+package jobs
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/huntaze/hybrid-orchestrator/db"
+)
+
+// Reconciler puts right what a crash left behind.
+type Reconciler interface {
+	Reconcile(ctx context.Context) (db.Reconciled, error)
+}
+
+// ReconcileWorker runs the reconciler.
+type ReconcileWorker struct {
+	river.WorkerDefaults[ReconcileArgs]
+	reconciler Reconciler
+	logger     *slog.Logger
+}
+
+// NewReconcileWorker returns the worker of the reconcile step.
+func NewReconcileWorker(r Reconciler, logger *slog.Logger) *ReconcileWorker {
+	return &ReconcileWorker{reconciler: r, logger: logger}
+}
+
+// Work implements river.Worker.
+func (w *ReconcileWorker) Work(ctx context.Context, _ *river.Job[ReconcileArgs]) error {
+	done, err := w.reconciler.Reconcile(ctx)
+	if done != (db.Reconciled{}) {
+		w.logger.Warn("reconcile", "expired", done.Expired, "abandoned", done.Abandoned, "unasked", done.Unasked,
+			"orphaned", done.Orphaned, "unwoken", done.Unwoken, "cancelled", done.Cancelled, "pruned", done.Pruned)
+	}
+	return err
+}
+
+// ReconcilePeriodically returns the periodic job: at the start of a leader and then at every interval, never
+// two at a time.
+func ReconcilePeriodically(every time.Duration) *river.PeriodicJob {
+	return river.NewPeriodicJob(river.PeriodicInterval(every), func() (river.JobArgs, *river.InsertOpts) {
+		return ReconcileArgs{}, &river.InsertOpts{MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByState: []rivertype.JobState{
+			rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRunning, rivertype.JobStateScheduled, rivertype.JobStateRetryable,
+		}}}
+	}, &river.PeriodicJobOpts{RunOnStart: true})
+}

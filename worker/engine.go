@@ -1,0 +1,290 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
+)
+
+const (
+	// groupMost bounds how many requests share a transaction: enough to make the commit's cost disappear,
+	// few enough that a transaction takes milliseconds.
+	groupMost = 250
+	// groupTimeout is when a transaction is given up.
+	groupTimeout = 30 * time.Second
+	// limiterRetry is the pause before the one retry that a limiter gets before the bypass (fallback row
+	// rate_limiter_down).
+	limiterRetry = 2 * time.Second
+	// bypassFor is how long a process stays in bypass before it tries the limiter again.
+	bypassFor = 30 * time.Second
+	// otherProcessLag is how much later than a token's return a process looks that did not end the call
+	// itself: whoever did has looked by then, unless it is gone.
+	otherProcessLag = 300 * time.Millisecond
+)
+
+// Store is the fleet's memory, as the engine uses it.
+type Store interface {
+	Ingest(ctx context.Context, batch []workflow.Delivery, release bool) (db.IntakeResult, error)
+	Release(ctx context.Context, requests []db.Release) ([]db.Released, error)
+	Begin(ctx context.Context, attempts []db.Attempt) ([]db.Start, error)
+	Finish(ctx context.Context, reports []db.Finish, tokens bool) ([]db.Finished, error)
+	AdoptDatabase(ctx context.Context) (time.Time, error)
+	Ping(ctx context.Context) error
+}
+
+// Engine moves workflows. Its methods are called by many jobs at once; those that wait for the database at the
+// same time share a transaction.
+type Engine struct {
+	store   Store
+	logger  *slog.Logger
+	metrics *Metrics
+	now     func() time.Duration // monotonic
+	paces   *paces
+
+	begins   *group[db.Attempt, db.Start]
+	finishes *group[db.Finish, db.Finished]
+	releases *group[db.Release, db.Released]
+	timers   *timers
+
+	background sync.WaitGroup // looks that timers started
+	lifetime   context.Context
+	end        context.CancelFunc
+
+	mu         sync.Mutex
+	suspicion  time.Duration // when the limiter failed first; 0: it did not
+	bypassEnds time.Duration // 0: no bypass
+}
+
+// NewEngine starts an engine on a store.
+func NewEngine(store Store, logger *slog.Logger, metrics *Metrics) *Engine {
+	start := time.Now()
+	e := &Engine{store: store, logger: logger, metrics: metrics, now: func() time.Duration { return time.Since(start) }, paces: newPaces()}
+	e.lifetime, e.end = context.WithCancel(context.Background())
+	e.begins = newGroup(groupMost, 2, groupTimeout, e.beginAll)
+	e.finishes = newGroup(groupMost, 2, groupTimeout, e.finishAll)
+	e.releases = newGroup(groupMost, 2, groupTimeout, e.releaseAll)
+	e.timers = newTimers(e.now, e.look)
+	return e
+}
+
+// Close ends the engine. What is being written is finished; what only waits gets jobs.ErrStopped.
+func (e *Engine) Close() {
+	e.end()
+	e.timers.close()
+	e.begins.close()
+	e.finishes.close()
+	e.releases.close()
+	e.background.Wait()
+}
+
+// Begin implements jobs.Ledger.
+func (e *Engine) Begin(ctx context.Context, a db.Attempt) (db.Start, error) {
+	return e.begins.do(ctx, a)
+}
+
+// Finish implements jobs.Ledger.
+func (e *Engine) Finish(ctx context.Context, f db.Finish) (db.Finished, error) {
+	done, err := e.finishes.do(ctx, f)
+	if err == nil && done.Applied {
+		e.metrics.outcome(f.Outcome, done)
+		e.timers.set(done.UserID, done.Next)
+	}
+	return done, err
+}
+
+func (e *Engine) beginAll(ctx context.Context, attempts []db.Attempt) ([]db.Start, error) {
+	starts, err := e.store.Begin(ctx, attempts)
+	e.metrics.transaction("begin", len(attempts), err)
+	if errors.Is(err, db.ErrFailover) {
+		e.adopt(ctx)
+	}
+	return starts, err
+}
+
+func (e *Engine) finishAll(ctx context.Context, reports []db.Finish) ([]db.Finished, error) {
+	done, err := e.store.Finish(ctx, reports, !e.bypassed())
+	if errors.Is(err, db.ErrLimiterDown) {
+		// The outcome must not wait for the limiter. The ledger has the tokens' return; the bucket learns it
+		// from there.
+		done, err = e.store.Finish(ctx, reports, false)
+	}
+	e.metrics.transaction("finish", len(reports), err)
+	return done, err
+}
+
+// Ingest implements queue.Store: it takes in a batch and lets the best of it go at once where tokens are free.
+func (e *Engine) Ingest(ctx context.Context, batch []workflow.Delivery) ([]workflow.Intake, error) {
+	result, err := e.store.Ingest(ctx, batch, !e.bypassed())
+	if errors.Is(err, db.ErrLimiterDown) || errors.Is(err, db.ErrFailover) {
+		if errors.Is(err, db.ErrFailover) {
+			e.adopt(ctx)
+		} else {
+			e.suspect(err)
+		}
+		result, err = e.store.Ingest(ctx, batch, false)
+	}
+	e.metrics.transaction("ingest", len(batch), err)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range result.Released {
+		e.metrics.released(r.Count)
+		if r.Waiting {
+			e.timers.set(r.UserID, r.Next)
+			e.setTokenTimer(r)
+		}
+		if r.Waiting && r.Next < 0 && r.NextToken < 0 { // it was only parked
+			e.timers.set(r.UserID, 0)
+		}
+	}
+	for _, a := range result.Answers {
+		e.metrics.intake(a.Outcome)
+	}
+	return result.Answers, nil
+}
+
+// Ping implements queue.Store.
+func (e *Engine) Ping(ctx context.Context) error { return e.store.Ping(ctx) }
+
+// ReleaseDue implements jobs.Releaser: the durable wake-up of an account.
+func (e *Engine) ReleaseDue(ctx context.Context, userID string, wakeAt time.Time) error {
+	released, err := e.releases.do(ctx, db.Release{UserID: userID, WakeUps: []time.Time{wakeAt}})
+	if err == nil && released.Waiting {
+		e.setTokenTimer(released)
+	}
+	return err
+}
+
+// Look looks at accounts now, in the background.
+func (e *Engine) Look(users []string) { e.look(users) }
+
+func (e *Engine) look(users []string) {
+	for _, user := range users {
+		e.background.Go(func() {
+			released, err := e.releases.do(e.lifetime, db.Release{UserID: user})
+			if err != nil {
+				return // logged where it happened; the durable wake-up remains
+			}
+			// A timer may be a little early by the database's clock. Otherwise somebody else has taken what
+			// came free, and the next return is theirs to look for.
+			if released.Waiting && released.Count == 0 && released.NextToken >= 0 && released.NextToken < time.Second {
+				e.timers.set(user, max(released.NextToken, time.Millisecond))
+			}
+		})
+	}
+}
+
+// setTokenTimer looks again a little after the next token returns, in case that whoever ended its call is gone.
+func (e *Engine) setTokenTimer(r db.Released) {
+	if r.NextToken >= 0 {
+		e.timers.set(r.UserID, r.NextToken+otherProcessLag)
+	}
+}
+
+func (e *Engine) releaseAll(ctx context.Context, requests []db.Release) ([]db.Released, error) {
+	merged, index := mergeReleases(requests)
+	if e.bypassed() {
+		for i := range merged {
+			merged[i].Bypass, merged[i].Allowance = true, e.paces.allowance(merged[i].UserID)
+		}
+	}
+	released, err := e.store.Release(ctx, merged)
+	e.metrics.transaction("release", len(merged), err)
+	switch {
+	case errors.Is(err, db.ErrFailover):
+		e.adopt(ctx)
+	case errors.Is(err, db.ErrLimiterDown):
+		e.suspect(err)
+		for _, r := range merged {
+			e.timers.set(r.UserID, limiterRetry)
+		}
+	case err != nil:
+		e.logger.Error("release failed", "accounts", len(merged), "error", err)
+	case !e.bypassed():
+		e.trust()
+	}
+	if err != nil {
+		return nil, err
+	}
+	answers := make([]db.Released, len(requests))
+	for _, r := range released {
+		for _, i := range index[r.UserID] {
+			answers[i] = r
+		}
+		e.metrics.released(r.Count)
+		if merged[0].Bypass {
+			e.paces.spend(r.UserID, r.Count)
+		}
+		if r.Waiting {
+			e.timers.set(r.UserID, r.Next)
+		}
+	}
+	return answers, nil
+}
+
+// mergeReleases makes one request of all that a group has for an account.
+func mergeReleases(requests []db.Release) ([]db.Release, map[string][]int) {
+	var merged []db.Release
+	at, index := map[string]int{}, map[string][]int{}
+	for i, r := range requests {
+		index[r.UserID] = append(index[r.UserID], i)
+		if j, twice := at[r.UserID]; twice {
+			merged[j].WakeUps = append(merged[j].WakeUps, r.WakeUps...)
+			continue
+		}
+		at[r.UserID] = len(merged)
+		merged = append(merged, r)
+	}
+	return merged, index
+}
+
+// adopt goes on with a database that failed over or was restored.
+func (e *Engine) adopt(ctx context.Context) {
+	until, err := e.store.AdoptDatabase(ctx)
+	switch {
+	case err != nil:
+		e.logger.Error("the database failed over, and the fleet could not be frozen", "error", err)
+	case !until.IsZero():
+		e.logger.Error("the database failed over or was restored: nothing is sent until everything that it may have forgotten is over", "until", until)
+	}
+}
+
+// bypassed says whether this process works without the limiter now.
+func (e *Engine) bypassed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.bypassEnds != 0 && e.now() >= e.bypassEnds {
+		e.bypassEnds = 0
+		e.suspicion = e.now() - limiterRetry // one failure more is enough
+		e.logger.Info("trying the rate limiter again")
+	}
+	e.metrics.bypass(e.bypassEnds != 0)
+	return e.bypassEnds != 0
+}
+
+// suspect notes that the limiter failed. The second failure, after the retry's pause, starts the bypass.
+func (e *Engine) suspect(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := e.now()
+	switch {
+	case e.bypassEnds != 0:
+	case e.suspicion == 0:
+		e.suspicion = max(now, 1)
+		e.logger.Warn("the rate limiter does not answer; one retry follows", "in", limiterRetry, "error", err)
+	case now-e.suspicion >= limiterRetry-50*time.Millisecond:
+		e.bypassEnds = now + bypassFor
+		e.logger.Warn("bypass_with_warning: sending at a local pace; the ledger still refuses what exceeds the limit", "for", bypassFor, "error", err)
+	}
+}
+
+func (e *Engine) trust() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.suspicion = 0
+}

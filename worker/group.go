@@ -1,0 +1,126 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/jobs"
+)
+
+// group lets concurrent requests share a transaction (group commit). It collects what is ready and never
+// waits for more: alone, a request costs what it would cost without the group; under load a commit to disk is
+// shared by hundreds. A request that the database refuses does not fail the others: the group is halved until
+// the one to blame stands alone.
+type group[In, Out any] struct {
+	run      func(context.Context, []In) ([]Out, error)
+	requests chan request[In, Out]
+	most     int
+	timeout  time.Duration
+	stopped  chan struct{}
+	stop     sync.Once
+	running  sync.WaitGroup
+}
+
+type request[In, Out any] struct {
+	in     In
+	answer chan answer[Out]
+}
+
+type answer[Out any] struct {
+	out Out
+	err error
+}
+
+// newGroup starts a group of at most `most` requests to a transaction and `parallel` transactions at a time.
+func newGroup[In, Out any](most, parallel int, timeout time.Duration, run func(context.Context, []In) ([]Out, error)) *group[In, Out] {
+	g := &group[In, Out]{run: run, requests: make(chan request[In, Out], most), most: most, timeout: timeout, stopped: make(chan struct{})}
+	for range parallel {
+		g.running.Add(1)
+		go g.loop()
+	}
+	return g
+}
+
+// do hands in one request and waits for its answer. It ends early only when the group is closed: the request
+// may have been carried out then.
+func (g *group[In, Out]) do(ctx context.Context, in In) (Out, error) {
+	var none Out
+	r := request[In, Out]{in: in, answer: make(chan answer[Out], 1)}
+	select {
+	case g.requests <- r:
+	case <-g.stopped:
+		return none, jobs.ErrStopped
+	case <-ctx.Done():
+		return none, context.Cause(ctx)
+	}
+	select {
+	case a := <-r.answer:
+		return a.out, a.err
+	case <-g.stopped:
+		select {
+		case a := <-r.answer:
+			return a.out, a.err
+		default:
+			return none, jobs.ErrStopped
+		}
+	}
+}
+
+// close ends the group after the transactions that run. Requests that still wait get jobs.ErrStopped.
+func (g *group[In, Out]) close() {
+	g.stop.Do(func() { close(g.stopped) })
+	g.running.Wait()
+}
+
+func (g *group[In, Out]) loop() {
+	defer g.running.Done()
+	for {
+		var batch []request[In, Out]
+		select {
+		case r := <-g.requests:
+			batch = append(batch, r)
+		case <-g.stopped:
+			return
+		}
+		for len(batch) < g.most {
+			select {
+			case r := <-g.requests:
+				batch = append(batch, r)
+				continue
+			default:
+			}
+			break
+		}
+		g.commit(batch)
+	}
+}
+
+func (g *group[In, Out]) commit(batch []request[In, Out]) {
+	in := make([]In, len(batch))
+	for i, r := range batch {
+		in[i] = r.in
+	}
+	ctx, cancel := context.WithTimeoutCause(context.Background(), g.timeout, fmt.Errorf("transaction took longer than %s", g.timeout))
+	out, err := g.run(ctx, in)
+	cancel()
+	switch {
+	case err == nil:
+		for i, r := range batch {
+			r.answer <- answer[Out]{out: out[i]}
+		}
+	case len(batch) > 1 && (db.Refused(err) || errors.Is(err, errOneBad)):
+		g.commit(batch[:len(batch)/2])
+		g.commit(batch[len(batch)/2:])
+	default:
+		for _, r := range batch {
+			r.answer <- answer[Out]{err: err}
+		}
+	}
+}
+
+// errOneBad marks an error that one request of a group caused, so that it is looked for.
+var errOneBad = errors.New("one request of the group is bad")
