@@ -58,9 +58,10 @@ type Config struct {
 	RateLimitGuard           time.Duration `env:"RATE_LIMIT_GUARD" envDefault:"500ms" group:"Limits" desc:"added to each of these times, against jitter on the way to the platform; seeds the database likewise" min:"0s" max:"1m"`
 	OnlyFansRateLimitedDelay time.Duration `env:"ONLYFANS_RATE_LIMITED_DELAY" envDefault:"45s" group:"Limits" desc:"how long an account rests after a 429 that does not say it (Retry-After)" min:"1ms" max:"24h"`
 
-	SendWorkers     int           `env:"SEND_WORKERS" envDefault:"100" group:"Worker" desc:"sends at once in this process" min:"1" max:"10000"`
-	StepWorkers     int           `env:"STEP_WORKERS" envDefault:"20" group:"Worker" desc:"other steps at once in this process" min:"1" max:"10000"`
-	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"110s" group:"Worker" desc:"how long the process may take to finish what is in flight after SIGTERM; less than the orchestrator waits before it kills (ECS: stopTimeout, 120 s at most)" min:"1ms" max:"1h"`
+	SendWorkers       int           `env:"SEND_WORKERS" envDefault:"100" group:"Worker" desc:"sends at once in this process" min:"1" max:"10000"`
+	StepWorkers       int           `env:"STEP_WORKERS" envDefault:"20" group:"Worker" desc:"other steps at once in this process" min:"1" max:"10000"`
+	ShutdownTimeout   time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"110s" group:"Worker" desc:"how long the process may take to finish what is in flight after SIGTERM; less than the orchestrator waits before it kills (ECS: stopTimeout, 120 s at most)" min:"1ms" max:"1h"`
+	ReconcileInterval time.Duration `env:"RECONCILE_INTERVAL" envDefault:"60s" group:"Worker" desc:"how often one process of the fleet looks for what a crash left behind" min:"100ms" max:"1h"`
 
 	HTTPAddr  string `env:"HTTP_ADDR" envDefault:"127.0.0.1:8080" group:"HTTP" desc:"where the API listens; port 0 takes any that is free" expect:"host:port"`
 	Port      int    `env:"PORT" group:"HTTP" desc:"short for HTTP_ADDR=:PORT, on every address of the machine; not used when HTTP_ADDR is set" example:"8080" min:"0" max:"65535"`

@@ -2,6 +2,7 @@ package pgtest
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -87,10 +88,11 @@ func TestDatabaseIsDroppedWithTheTest(t *testing.T) {
 	}
 }
 
+// The names of the next two are new in every run of -count: templates are kept for the process.
 func TestTemplateIsMigratedOnce(t *testing.T) {
 	t.Parallel()
 	var runs atomic.Int32
-	counted := Template{Name: "counted", Migrate: func(ctx context.Context, url string) error {
+	counted := Template{Name: "counted" + rand.Text(), Migrate: func(ctx context.Context, url string) error {
 		runs.Add(1)
 		return small.Migrate(ctx, url)
 	}}
@@ -114,7 +116,7 @@ func TestFailedMigrationFailsEveryTest(t *testing.T) {
 		t.Fatal(err)
 	}
 	broken, runs := errors.New("no such column"), 0
-	template := Template{Name: "broken", Migrate: func(context.Context, string) error { runs++; return broken }}
+	template := Template{Name: "broken" + rand.Text(), Migrate: func(context.Context, string) error { runs++; return broken }}
 	for range 2 {
 		if _, err := s.template(template); !errors.Is(err, broken) {
 			t.Errorf("error: %v", err)
