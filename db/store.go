@@ -90,8 +90,11 @@ func (s *Store) inTx(ctx context.Context, do func(pgx.Tx) error) error {
 	return nil
 }
 
+// Pool is a pool of connections to the fleet's database.
+type Pool = pgxpool.Pool
+
 // Open returns a pool whose sessions commit durably and give up on idle transactions.
-func Open(ctx context.Context, url string, maxConnections int, name string) (*pgxpool.Pool, error) {
+func Open(ctx context.Context, url string, maxConnections int, name string) (*Pool, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL can't be read: want postgres://user:password@host:port/database") //nolint:errorlint // the parser's error may hold the password

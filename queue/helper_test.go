@@ -63,12 +63,17 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	return &world{
-		t: t, clock: clock, server: server, api: server.Client(), store: newStore(), log: &logBuffer{},
+		t: t, clock: clock, server: server, api: once(server), store: newStore(), log: &logBuffer{},
 		config: queue.Config{
 			Queue: mainQueue, DeadLetterQueue: deadQueue,
 			Pollers: 2, Linger: -1, Clock: clock,
 		},
 	}
+}
+
+// once is a client that does not repeat by itself: its waits are real ones.
+func once(server *sqstest.Running) *sqs.Client {
+	return server.Client(func(o *sqs.Options) { o.RetryMaxAttempts = 1 })
 }
 
 // running is a bridge at work.

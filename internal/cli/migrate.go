@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"text/tabwriter"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
@@ -18,7 +17,7 @@ func (a *app) migrateCommand() *cobra.Command {
 			Use: "up", Short: "Apply the migrations that are missing, ours and River's", Args: cobra.NoArgs,
 			Long: "Apply the migrations that are missing, ours and River's, in order. Safe to run from several processes at once; refuses a database that is newer than this binary.",
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				return a.withPool(cmd.Context(), func(pool *pgxpool.Pool) error {
+				return a.withPool(cmd.Context(), func(pool *db.Pool) error {
 					if err := db.Migrate(cmd.Context(), pool); err != nil {
 						return err
 					}
@@ -30,7 +29,7 @@ func (a *app) migrateCommand() *cobra.Command {
 		&cobra.Command{
 			Use: "status", Short: "List the migrations and whether the database has them", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				return a.withPool(cmd.Context(), func(pool *pgxpool.Pool) error {
+				return a.withPool(cmd.Context(), func(pool *db.Pool) error {
 					status, err := db.MigrationState(cmd.Context(), pool)
 					if err != nil {
 						return err
@@ -56,7 +55,7 @@ func (a *app) migrateCommand() *cobra.Command {
 }
 
 // withPool opens the database for one command.
-func (a *app) withPool(ctx context.Context, do func(*pgxpool.Pool) error) error {
+func (a *app) withPool(ctx context.Context, do func(*db.Pool) error) error {
 	cfg, err := a.load("DATABASE_URL")
 	if err != nil {
 		return err

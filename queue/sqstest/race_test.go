@@ -128,6 +128,7 @@ func TestConcurrentExactlyOnce(t *testing.T) {
 			t.Errorf("message %s was delivered %d times", body, n)
 		}
 	}
+	e.awaitPollers(url, 0) // the server knows that the last polls are gone
 	stats := e.server.Stats(nameOf(url))
 	if want := (sqstest.Stats{Sent: total, Received: total, Deleted: total}); stats != want {
 		t.Errorf("stats are %+v, want %+v", stats, want)
@@ -157,8 +158,13 @@ func TestConcurrentAtLeastOnceUnderFaults(t *testing.T) {
 	})
 	client := e.patient()
 	got := tally{counts: map[string]int{}}
-	var sent atomic.Bool
-	var sending, receiving sync.WaitGroup
+	handle := func(ms []types.Message) {
+		got.add(ms)
+		if len(ms) > 0 {
+			_, _ = deleteAll(e.ctx, client, url, ms) // a fault may refuse; then it comes again
+		}
+	}
+	var sending, receiving, cancelling sync.WaitGroup
 	for sender := range senders {
 		sending.Go(func() {
 			if err := sendBatches(e.ctx, client, url, sender, batches); err != nil {
@@ -166,65 +172,48 @@ func TestConcurrentAtLeastOnceUnderFaults(t *testing.T) {
 			}
 		})
 	}
-	for receiver := range receivers {
+	var sent, done atomic.Bool
+	for range receivers {
 		receiving.Go(func() {
-			for n := 0; e.ctx.Err() == nil; n++ {
-				ctx, cancel := context.WithCancel(e.ctx)
+			for e.ctx.Err() == nil {
 				in := receiveInput(url)
-				if n%5 == receiver {
-					// Cancel somewhere in the middle of the call.
-					go func() {
-						e.server.Stats(nameOf(url))
-						cancel()
-					}()
-				}
-				in.WaitTimeSeconds = 1
-				advanced := make(chan struct{})
-				go func() {
-					defer close(advanced)
-					e.clock.Advance(time.Second) // ends waits and visibility timeouts
-				}()
-				out, err := client.ReceiveMessage(ctx, in)
-				<-advanced
-				cancel()
+				in.WaitTimeSeconds = 0
+				out, err := client.ReceiveMessage(e.ctx, in)
 				if err != nil {
-					e.clock.Advance(time.Second)
-					continue
+					continue // a fault
 				}
-				got.add(out.Messages)
+				handle(out.Messages)
 				if len(out.Messages) > 0 {
-					_, _ = deleteAll(e.ctx, client, url, out.Messages) // a fault may refuse
 					continue
 				}
-				if s := e.server.Stats(nameOf(url)); sent.Load() && s.Visible+s.InFlight+s.Delayed == 0 {
+				if s := e.server.Stats(nameOf(url)); sent.Load() && s.Visible+s.InFlight == 0 {
 					return
 				}
+				e.clock.Advance(time.Second) // towards the visibility timeouts
 			}
 		})
 	}
-	// Nothing may wait for time that only this test lets pass.
-	stop := make(chan struct{})
-	var ticking sync.WaitGroup
-	ticking.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
+	// Long polls that are cancelled somewhere in the middle.
+	cancelling.Go(func() {
+		for !done.Load() {
+			ctx, cancel := context.WithCancel(e.ctx)
+			in := receiveInput(url)
+			in.WaitTimeSeconds = 20
+			go func() {
+				e.server.Stats(nameOf(url))
+				cancel()
+			}()
+			if out, err := client.ReceiveMessage(ctx, in); err == nil {
+				handle(out.Messages)
 			}
-			if e.server.AwaitPollers(e.ctx, nameOf(url), 1) != nil {
-				return
-			}
-			e.clock.Advance(time.Second)
+			cancel()
 		}
 	})
 	sending.Wait()
 	sent.Store(true)
 	receiving.Wait()
-	close(stop)
-	poll := e.poll(url) // lets the ticker see that it is over
-	<-poll
-	ticking.Wait()
+	done.Store(true)
+	cancelling.Wait()
 
 	if len(got.counts) != total {
 		t.Errorf("received %d messages, want %d", len(got.counts), total)

@@ -13,7 +13,8 @@ import (
 // Options say how a cluster is kept and run. The zero value is a temporary, fast, not durable cluster on a free port.
 type Options struct {
 	// DataDir is the folder that keeps the cluster between runs; it is made when missing. Empty: a temporary
-	// folder, removed by Stop. When root asks for a folder that the server's user can't reach (below /root, or
+	// folder, removed by Stop; unless the cluster is durable or TMPDIR is set, on Linux it is in /dev/shm if
+	// 4 GiB are free there. When root asks for a folder that the server's user can't reach (below /root, or
 	// in a closed temporary folder), another one that is named after it is used and stays: see Cluster.Dir.
 	DataDir string
 	// Port is the TCP port on 127.0.0.1 to prefer; when it is taken, another one is chosen. 0: any free port.

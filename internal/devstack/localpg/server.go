@@ -68,6 +68,9 @@ func (c *Cluster) startSomewhere(ctx context.Context) error {
 		if failure.says(portTaken) && !portFree(port) {
 			port = 0
 		}
+		if !pause(ctx) {
+			return failure
+		}
 	}
 	if c.options.Port != 0 && port != c.options.Port {
 		c.logger.Warn("the port is taken, Postgres uses another", "asked", c.options.Port, "port", port)
@@ -82,14 +85,19 @@ func (c *Cluster) startAgain(ctx context.Context) error {
 		if failure == nil {
 			return nil
 		}
-		if attempt == attempts || !failure.curable() {
+		if attempt == attempts || !failure.curable() || !pause(ctx) {
 			return failure
 		}
-		select {
-		case <-ctx.Done():
-			return failure
-		case <-time.After(10 * pollInterval):
-		}
+	}
+}
+
+// pause waits a little before another attempt. It reports false when the context has ended.
+func pause(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(10 * pollInterval):
+		return true
 	}
 }
 
