@@ -72,6 +72,7 @@ SELECT 1 FROM campaigns c
 WHERE (c.user_id, c.campaign_id) IN (SELECT w.user_id, w.campaign_id FROM hybrid_workflows w WHERE w.id = ANY($1) AND w.campaign_id <> '')
 ORDER BY c.user_id, c.campaign_id FOR SHARE`
 
+// state || ” keeps the planner on the primary key: it takes the index of open attempts for small.
 const beginSQL = `
 UPDATE send_attempts a
 SET state = 'in_flight', fence = nextval('send_fence'), started_at = t.now, call_deadline = t.now + $4, worker = $3
@@ -82,7 +83,7 @@ LEFT JOIN LATERAL (SELECT p.capacities[1] AS capacity, p.windows[1] AS length FR
     WHERE p.scope = 'account' AND p.user_id IN (w.user_id, '') ORDER BY p.user_id DESC LIMIT 1) p ON true
 CROSS JOIN (SELECT hybrid_clock() AS now) t
 CROSS JOIN fleet_state f
-WHERE a.workflow = r.workflow AND a.sequence = r.sequence AND a.state = 'reserved' AND a.reservation_ends > t.now
+WHERE a.workflow = r.workflow AND a.sequence = r.sequence AND a.state || '' = 'reserved' AND a.reservation_ends > t.now
   AND coalesce(c.state, 'running') = 'running' AND f.frozen_until <= t.now
 RETURNING a.workflow, a.sequence, a.fence, w.user_id, w.workflow_id, w.recipient_id, w.content, w.trace_context,
     coalesce(p.capacity, 0), coalesce(p.length, interval '0')`
@@ -112,7 +113,7 @@ SELECT a.workflow, a.sequence, a.user_id,
             WHEN f.frozen_until > hybrid_clock() THEN 'fleet_frozen'
             ELSE 'superseded' END
 FROM unnest($1::uuid[], $2::int[]) AS r(workflow, sequence)
-JOIN send_attempts a ON a.workflow = r.workflow AND a.sequence = r.sequence AND a.state = 'reserved'
+JOIN send_attempts a ON a.workflow = r.workflow AND a.sequence = r.sequence AND a.state || '' = 'reserved'
 JOIN hybrid_workflows w ON w.id = r.workflow
 LEFT JOIN campaigns c ON c.user_id = w.user_id AND c.campaign_id = w.campaign_id
 CROSS JOIN fleet_state f`

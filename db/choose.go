@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/huntaze/hybrid-orchestrator/internal/limit"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
@@ -166,8 +168,8 @@ func deferUntil(r record, to *recipient, p limit.Policy, now time.Time) deferral
 }
 
 // writeChoice makes the choice durable: holds first, for they may be refused, then everything else.
-func (s *Store) writeChoice(ctx context.Context, tx pgx.Tx, accounts []*account, c choice, now time.Time) ([]Job, error) {
-	if err := s.insertHolds(ctx, tx, &c, now); err != nil {
+func (s *Store) writeChoice(ctx context.Context, tx pgx.Tx, accounts []*account, c choice, now time.Time, careful bool) ([]Job, error) {
+	if err := s.insertHolds(ctx, tx, &c, now, careful); err != nil {
 		return nil, err
 	}
 	var moves updates
@@ -180,7 +182,6 @@ func (s *Store) writeChoice(ctx context.Context, tx pgx.Tx, accounts []*account,
 		}
 		sequence := w.record.sequence + 1
 		moves.add(w.record, next, sequence)
-		history.add(w.record.id, workflow.EventReleased, map[string]any{"attempt": sequence, "limiter": w.limiter()})
 		for range steps {
 			jobs = append(jobs, Job{Kind: workflow.StepSend, Workflow: w.record.id, Sequence: sequence, Priority: w.record.priority})
 		}
@@ -220,8 +221,10 @@ func (w winner) limiter() string {
 }
 
 // insertHolds writes the tokens of the winners into the ledger. Its exclusion constraint has the last word: a
-// message that it refuses stays parked, and what the ledger knows better than the bucket is taken over.
-func (s *Store) insertHolds(ctx context.Context, tx pgx.Tx, c *choice, now time.Time) error {
+// message that it refuses stays parked, and what the ledger knows better than the bucket is taken over. That
+// is rare, and asking row by row (careful) costs twice as much: without it a refusal fails the transaction with
+// errRefused, and the caller tries again with care.
+func (s *Store) insertHolds(ctx context.Context, tx pgx.Tx, c *choice, now time.Time, careful bool) error {
 	if len(c.winners) == 0 {
 		return nil
 	}
@@ -265,12 +268,16 @@ func (s *Store) insertHolds(ctx context.Context, tx pgx.Tx, c *choice, now time.
 		scopes, keys, users = append(scopes, string(r.scope)), append(keys, r.key), append(users, w.record.userID)
 		rules, slots, until = append(rules, int16(r.rule)), append(slots, int16(r.slot)), append(until, r.until)
 	}
+	onConflict := ""
+	if careful {
+		onConflict = "ON CONFLICT ON CONSTRAINT send_holds_strict_limit DO NOTHING"
+	}
 	written, err := tx.Query(ctx, `
 		INSERT INTO send_holds (workflow, sequence, scope, key, rule, slot, user_id, held)
 		SELECT h.workflow, h.sequence, h.scope, h.key, h.rule, h.slot, h.user_id, tstzrange($9, h.until)
 		FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::smallint[], $6::smallint[], $7::text[], $8::timestamptz[])
 			AS h(workflow, sequence, scope, key, rule, slot, user_id, until)
-		ON CONFLICT ON CONSTRAINT send_holds_strict_limit DO NOTHING
+		`+onConflict+`
 		RETURNING workflow, scope, rule`, ids, sequences, scopes, keys, rules, slots, users, until, now)
 	if err != nil {
 		return fmt.Errorf("holds: %w", err)
@@ -280,9 +287,20 @@ func (s *Store) insertHolds(ctx context.Context, tx pgx.Tx, c *choice, now time.
 	var scope string
 	var rule int
 	if _, err := pgx.ForEachRow(written, []any{&id, &scope, &rule}, func() error { count[id]++; return nil }); err != nil {
-		return fmt.Errorf("holds: %w", err)
+		return fmt.Errorf("holds: %w", refusedError(err))
 	}
 	return s.dropRefused(ctx, tx, c, count, now)
+}
+
+// errRefused: the ledger refused a token that the bucket gave out.
+var errRefused = errors.New("the ledger refused a token")
+
+func refusedError(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "23P01" {
+		return errRefused
+	}
+	return err
 }
 
 // dropRefused takes back the winners that did not get all their tokens.

@@ -87,7 +87,7 @@ func (s *Store) AskAgain(ctx context.Context, a Attempt, in time.Duration, detai
 
 // WorkflowIDs returns the internal ids of the workflows that have a public id.
 func (s *Store) WorkflowIDs(ctx context.Context, userID, workflowID string) ([]uuid.UUID, error) {
-	rows, err := s.pool.Query(ctx, `SELECT id FROM hybrid_workflows WHERE workflow_id = $1 AND ($2 = '' OR user_id = $2) ORDER BY created_at`, workflowID, userID)
+	rows, err := s.pool.Query(ctx, `SELECT workflow FROM inbox WHERE workflow_id = $1 AND ($2 = '' OR user_id = $2) ORDER BY received_at`, workflowID, userID)
 	if err != nil {
 		return nil, err
 	}

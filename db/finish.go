@@ -95,7 +95,7 @@ type closedAttempt struct {
 	finished    *Finished
 	userID      string
 	recipientID string
-	limiter     string
+	slots       []int16    // of the account's bucket
 	endedAt     time.Time  // after the reply was seen, or now
 	deadline    *time.Time // of the call; nil: it was never begun
 }
@@ -114,7 +114,7 @@ WHERE a.workflow = u.workflow AND a.sequence = u.sequence AND coalesce(a.fence, 
   AND (a.state = 'in_flight' OR (a.state = 'unknown' AND u.state <> 'unknown') OR (a.state = 'reserved' AND u.state = 'withdrawn')
        OR (a.state IN ('not_sent', 'withdrawn') AND u.state = 'accepted' AND NOT EXISTS (
             SELECT 1 FROM send_attempts o WHERE o.workflow = a.workflow AND o.state IN ('reserved', 'in_flight', 'unknown', 'accepted'))))
-RETURNING a.workflow, a.sequence, a.user_id, a.recipient_id, a.limiter, a.ended_at, a.call_deadline`
+RETURNING a.workflow, a.sequence, a.user_id, a.recipient_id, a.account_slots, a.ended_at, a.call_deadline`
 
 func (f *finishing) closeAttempts(ctx context.Context, tx pgx.Tx) error {
 	n := len(f.reports)
@@ -134,7 +134,7 @@ func (f *finishing) closeAttempts(ctx context.Context, tx pgx.Tx) error {
 		return fmt.Errorf("close attempts: %w", err)
 	}
 	f.closed, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (c closedAttempt, err error) {
-		err = row.Scan(&c.Workflow, &c.Sequence, &c.userID, &c.recipientID, &c.limiter, &c.endedAt, &c.deadline)
+		err = row.Scan(&c.Workflow, &c.Sequence, &c.userID, &c.recipientID, &c.slots, &c.endedAt, &c.deadline)
 		i := f.index[c.Attempt]
 		c.report, c.finished = &f.reports[i], &f.finished[i]
 		return c, err
@@ -180,7 +180,9 @@ func (f *finishing) move(ctx context.Context, tx pgx.Tx) error {
 			return err
 		}
 		moves.add(r, next, r.sequence)
-		history.add(c.Workflow, c.report.Outcome, c.describe())
+		if c.report.Outcome == workflow.EventUnknown { // the ledger forgets it when it is settled
+			history.add(c.Workflow, c.report.Outcome, c.describe())
+		}
 		c.finished.Applied, c.finished.Stage, c.finished.UserID = true, next.Stage, c.userID
 		c.finished.Elapsed = c.endedAt.Sub(created[c.Workflow])
 	}
@@ -251,10 +253,10 @@ func (c closedAttempt) lastError() string {
 // holdUntil says how long the attempt's tokens of a rule stay taken. What never left and what never arrived
 // gives them back at once.
 func (f *finishing) holdUntil(c closedAttempt, scope limit.Scope, rule limit.Rule, guard time.Duration) time.Time {
-	switch c.report.Outcome {
-	case workflow.EventNotSent, workflow.EventWithdrawn:
+	switch {
+	case !c.arrived():
 		return c.endedAt
-	case workflow.EventUnknown:
+	case c.report.Outcome == workflow.EventUnknown:
 		end := c.endedAt
 		if c.deadline != nil && c.deadline.After(end) {
 			end = *c.deadline
@@ -264,47 +266,67 @@ func (f *finishing) holdUntil(c closedAttempt, scope limit.Scope, rule limit.Rul
 	return c.endedAt.Add(rule.Window + guard)
 }
 
+// holdSlack is the part of a window that a hold may be longer than it must: a hold of a day that ends three
+// minutes late is not worth a write.
+const holdSlack = 200
+
 // queueHolds sets when the tokens return, in the ledger and in the bucket.
 func (f *finishing) queueHolds(st *statements) {
 	var ids, tokenIDs []uuid.UUID
 	var sequences, tokenSequences []int32
-	var scopes []string
-	var rules []int16
+	var scopes, users []string
+	var rules, tokenRules, slots []int16
 	var until, busy []time.Time
 	for i, c := range f.closed {
 		f.noteReturn(&f.closed[i])
 		for _, scope := range []limit.Scope{limit.ScopeAccount, limit.ScopeRecipient} {
 			policy := f.policies.of(scope, c.userID)
 			for rule, r := range policy.Rules {
+				if c.arrived() && r.Window/holdSlack > f.store.config.Timing.hold() {
+					continue
+				}
 				ids, sequences, scopes, rules = append(ids, c.Workflow), append(sequences, int32(c.Sequence)), append(scopes, string(scope)), append(rules, int16(rule))
 				until = append(until, f.holdUntil(c, scope, r, policy.Guard))
 			}
 		}
-		tokenIDs, tokenSequences = append(tokenIDs, c.Workflow), append(tokenSequences, int32(c.Sequence))
-		busy = append(busy, f.busyUntil(c))
+		for rule, slot := range c.slots {
+			users, tokenRules, slots = append(users, c.userID), append(tokenRules, int16(rule)), append(slots, slot)
+			tokenIDs, tokenSequences = append(tokenIDs, c.Workflow), append(tokenSequences, int32(c.Sequence))
+			busy = append(busy, f.busyUntil(c))
+		}
 	}
-	st.exec("holds", `
-		UPDATE send_holds h SET held = tstzrange(lower(h.held), greatest(lower(h.held), u.until))
-		FROM unnest($1::uuid[], $2::int[], $3::text[], $4::smallint[], $5::timestamptz[]) AS u(workflow, sequence, scope, rule, until)
-		WHERE h.workflow = u.workflow AND h.sequence = u.sequence AND h.scope = u.scope AND h.rule = u.rule
-		  AND upper(h.held) > hybrid_clock()`, ids, sequences, scopes, rules, until) // a hold that has passed may be another's by now
-	if f.tokens {
+	if len(ids) > 0 {
+		st.exec("holds", `
+			UPDATE send_holds h SET held = tstzrange(lower(h.held), greatest(lower(h.held), u.until))
+			FROM unnest($1::uuid[], $2::int[], $3::text[], $4::smallint[], $5::timestamptz[]) AS u(workflow, sequence, scope, rule, until)
+			WHERE h.workflow = u.workflow AND h.sequence = u.sequence AND h.scope = u.scope AND h.rule = u.rule
+			  AND upper(h.held) > hybrid_clock()`, ids, sequences, scopes, rules, until) // a hold that has passed may be another's by now
+	}
+	if f.tokens && len(slots) > 0 {
 		st.exec("tokens", `
 			UPDATE account_tokens t SET busy_until = u.busy_until
-			FROM unnest($1::uuid[], $2::int[], $3::timestamptz[]) AS u(workflow, sequence, busy_until)
-			JOIN send_holds h ON h.workflow = u.workflow AND h.sequence = u.sequence AND h.scope = 'account'
-			WHERE t.user_id = h.key AND t.rule = h.rule AND t.slot = h.slot AND t.workflow = u.workflow AND t.sequence = u.sequence`,
-			tokenIDs, tokenSequences, busy)
+			FROM unnest($1::text[], $2::smallint[], $3::smallint[], $4::uuid[], $5::int[], $6::timestamptz[]) AS u(user_id, rule, slot, workflow, sequence, busy_until)
+			WHERE t.user_id = u.user_id AND t.rule = u.rule AND t.slot = u.slot AND t.workflow = u.workflow AND t.sequence = u.sequence`,
+			users, tokenRules, slots, tokenIDs, tokenSequences, busy)
 		st.onError(limiterError)
 	}
 }
 
-// busyUntil is the end of the call as the bucket keeps it, to which the window is added when it is read.
-func (f *finishing) busyUntil(c closedAttempt) time.Time {
+// arrived says whether the message reached the gateway, so that its tokens stay taken for a window.
+func (c closedAttempt) arrived() bool {
 	switch c.report.Outcome {
 	case workflow.EventNotSent, workflow.EventWithdrawn:
+		return false
+	}
+	return true
+}
+
+// busyUntil is the end of the call as the bucket keeps it, to which the window is added when it is read.
+func (f *finishing) busyUntil(c closedAttempt) time.Time {
+	switch {
+	case !c.arrived():
 		return time.Unix(0, 0)
-	case workflow.EventUnknown:
+	case c.report.Outcome == workflow.EventUnknown:
 		return f.holdUntil(c, limit.ScopeAccount, limit.Rule{}, 0)
 	}
 	return c.endedAt
@@ -364,17 +386,7 @@ func (f *finishing) queueRequeued(st *statements, users []string, now time.Time)
 			earliest[c.userID] = at
 		}
 	}
-	if len(earliest) > 0 {
-		var who []string
-		var due []time.Time
-		for user, at := range earliest {
-			who, due = append(who, user), append(due, wakeUpTime(at, now))
-		}
-		st.query("wake-ups", f.collectWakeUps, `UPDATE accounts a SET wake_at = u.due
-			FROM (SELECT user_id, due FROM unnest($1::text[], $2::timestamptz[]) AS u(user_id, due) ORDER BY user_id) u
-			WHERE a.user_id = u.user_id AND (a.wake_at IS NULL OR a.wake_at > u.due + $3::interval OR a.wake_at < $4::timestamptz - $5::interval)
-			RETURNING a.user_id, a.wake_at`, who, due, backupDelay, now, lostJob)
-	}
+	queueWakeUps(st, earliest, now, &f.jobs)
 	st.query("waiting", func(rows pgx.Rows) error {
 		waiting, user := map[string]bool{}, ""
 		_, err := pgx.ForEachRow(rows, []any{&user}, func() error { waiting[user] = true; return nil })
@@ -385,14 +397,4 @@ func (f *finishing) queueRequeued(st *statements, users []string, now time.Time)
 		}
 		return err
 	}, `SELECT u FROM unnest($1::text[]) u WHERE EXISTS (SELECT 1 FROM hybrid_workflows w WHERE w.user_id = u AND w.stage = 'queued')`, users)
-}
-
-func (f *finishing) collectWakeUps(rows pgx.Rows) error {
-	var user string
-	var at time.Time
-	_, err := pgx.ForEachRow(rows, []any{&user, &at}, func() error {
-		f.jobs = append(f.jobs, Job{Kind: workflow.StepRelease, UserID: user, At: at})
-		return nil
-	})
-	return err
 }

@@ -14,9 +14,6 @@ import (
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
-// EventReceived is the first entry of every timeline.
-const EventReceived workflow.EventKind = "received"
-
 // IntakeResult is what an intake did, besides its answer to each delivery.
 type IntakeResult struct {
 	Answers  []workflow.Intake
@@ -28,16 +25,12 @@ type IntakeResult struct {
 // nothing. When it returns an error nothing may have been written, or everything: deliver again. Without
 // release it parks the messages and leaves the rest to the caller.
 func (s *Store) Ingest(ctx context.Context, batch []workflow.Delivery, release bool) (IntakeResult, error) {
-	for {
-		var result IntakeResult
-		err := s.inTx(ctx, func(tx pgx.Tx) error {
-			in := intake{store: s, batch: batch, answers: make([]workflow.Intake, len(batch))}
-			return in.run(ctx, tx, release, &result)
-		})
-		if !isChanged(err) {
-			return result, err
-		}
-	}
+	var result IntakeResult
+	err := s.releasing(ctx, func(tx pgx.Tx, careful bool) error {
+		in := intake{store: s, batch: batch, answers: make([]workflow.Intake, len(batch)), careful: careful}
+		return in.run(ctx, tx, release, &result)
+	})
+	return result, err
 }
 
 // intake is one batch on its way into the database.
@@ -45,6 +38,7 @@ type intake struct {
 	store   *Store
 	batch   []workflow.Delivery
 	answers []workflow.Intake
+	careful bool
 	now     time.Time
 
 	users []string           // the account of each delivery
@@ -64,9 +58,7 @@ func (in *intake) run(ctx context.Context, tx pgx.Tx, release bool, result *Inta
 	}
 	accounts := in.answer()
 	var st statements
-	in.queueInbox(&st)
 	in.queueQuarantine(&st)
-	in.queueTimeline(&st)
 	if err := st.run(ctx, tx); err != nil {
 		return err
 	}
@@ -81,7 +73,7 @@ func (in *intake) run(ctx context.Context, tx pgx.Tx, release bool, result *Inta
 	for i, user := range accounts {
 		requests[i].UserID = user
 	}
-	released, jobs, err := in.store.releaseTx(ctx, tx, requests)
+	released, jobs, err := in.store.releaseTx(ctx, tx, requests, in.careful)
 	if err != nil {
 		return err
 	}
@@ -118,7 +110,7 @@ func (in *intake) resolveAccounts(ctx context.Context, tx pgx.Tx) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	rows, err := tx.Query(ctx, `SELECT DISTINCT workflow_id, user_id FROM hybrid_workflows WHERE workflow_id = ANY($1)`, missing)
+	rows, err := tx.Query(ctx, `SELECT DISTINCT workflow_id, user_id FROM inbox WHERE workflow_id = ANY($1)`, missing)
 	if err != nil {
 		return fmt.Errorf("accounts of known workflows: %w", err)
 	}
@@ -171,8 +163,17 @@ func (in *intake) insertWorkflows(ctx context.Context, tx pgx.Tx) error {
 	}
 	slices.SortFunc(order, func(a, b int) int {
 		x, y := in.key(a), in.key(b)
-		return cmp.Or(cmp.Compare(x.UserID, y.UserID), cmp.Compare(x.WorkflowID, y.WorkflowID), cmp.Compare(x.RecipientID, y.RecipientID))
+		return cmp.Or(cmp.Compare(x.WorkflowID, y.WorkflowID), cmp.Compare(x.UserID, y.UserID), cmp.Compare(x.RecipientID, y.RecipientID))
 	})
+	if len(order) == 0 {
+		return nil
+	}
+	var keys statements
+	in.queueInbox(&keys, order)
+	if err := keys.run(ctx, tx); err != nil {
+		return err
+	}
+	order = slices.DeleteFunc(order, func(i int) bool { return !in.fresh[in.ids[i]] })
 	if len(order) == 0 {
 		return nil
 	}
@@ -244,22 +245,14 @@ func (in *intake) queueWorkflows(st *statements, order []int) {
 		attempts, maxRetries = append(attempts, int32(state.Attempts)), append(maxRetries, int32(state.MaxRetries))
 		notBefore = append(notBefore, state.NotBefore)
 	}
-	st.query("workflows", func(rows pgx.Rows) error {
-		fresh, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-		for _, id := range fresh {
-			in.fresh[id] = true
-		}
-		return err
-	}, `INSERT INTO hybrid_workflows (id, user_id, workflow_id, recipient_id, campaign_id, stage, wait_reason, last_error, provider_states,
+	st.exec("workflows", `INSERT INTO hybrid_workflows (id, user_id, workflow_id, recipient_id, campaign_id, stage, wait_reason, last_error, provider_states,
 			retry_attempts, trace_context, sqs_message_id, content, brief, extra, priority, attempts, max_retries, not_before, created_at, updated_at)
 		SELECT w.id, w.user_id, w.workflow_id, w.recipient_id, w.campaign_id, w.stage, w.wait_reason, w.last_error, w.provider_states::jsonb,
 			w.retry_attempts::jsonb, w.trace_context::jsonb, w.sqs_message_id, w.content, w.brief, w.extra::jsonb, w.priority, w.attempts, w.max_retries, w.not_before, $20, $20
 		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
 			$12::text[], $13::text[], $14::text[], $15::text[], $16::smallint[], $17::int[], $18::int[], $19::timestamptz[])
 			AS w(id, user_id, workflow_id, recipient_id, campaign_id, stage, wait_reason, last_error, provider_states, retry_attempts, trace_context,
-			sqs_message_id, content, brief, extra, priority, attempts, max_retries, not_before)
-		ON CONFLICT ON CONSTRAINT hybrid_workflows_key DO NOTHING
-		RETURNING id`,
+			sqs_message_id, content, brief, extra, priority, attempts, max_retries, not_before)`,
 		ids, users, workflows, recipients, campaigns, stages, waits, lastErrors, states, retries, traces, sqs, contents, briefs, extras, priorities, attempts, maxRetries, notBefore, in.now)
 }
 
@@ -288,21 +281,21 @@ func (in *intake) answer() []string {
 	return accounts
 }
 
-func (in *intake) queueInbox(st *statements) {
-	order := in.byMessageID(func(int) bool { return true })
-	var messages, sources, outcomes []string
-	var workflows []*uuid.UUID
-	for _, i := range order {
-		var id *uuid.UUID
-		if in.answers[i].Outcome == workflow.IntakeAccepted {
-			id = &in.ids[i]
-		}
-		messages, sources = append(messages, in.batch[i].MessageID), append(sources, in.batch[i].Source)
-		outcomes, workflows = append(outcomes, string(in.answers[i].Outcome)), append(workflows, id)
+func (in *intake) queueInbox(st *statements, order []int) {
+	n := len(order)
+	ids, users, workflows, recipients := make([]uuid.UUID, n), make([]string, n), make([]string, n), make([]string, n)
+	messages, sources := make([]string, n), make([]string, n)
+	for j, i := range order {
+		m := in.batch[i].Message
+		ids[j], users[j], workflows[j], recipients[j] = in.ids[i], in.users[i], m.WorkflowID, m.RecipientID
+		messages[j], sources[j] = in.batch[i].MessageID, in.batch[i].Source
 	}
-	st.exec("inbox", `INSERT INTO inbox (message_id, source, outcome, workflow, received_at)
-		SELECT m.message_id, m.source, m.outcome, m.workflow, $5 FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[]) AS m(message_id, source, outcome, workflow)
-		ON CONFLICT (message_id) DO UPDATE SET deliveries = inbox.deliveries + 1`, messages, sources, outcomes, workflows, in.now)
+	st.query("inbox", into(pgx.RowTo[uuid.UUID], func(id uuid.UUID) error { in.fresh[id] = true; return nil }), `
+		INSERT INTO inbox (workflow, user_id, workflow_id, recipient_id, message_id, source, received_at)
+		SELECT m.workflow, m.user_id, m.workflow_id, m.recipient_id, m.message_id, m.source, $7
+		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) AS m(workflow, user_id, workflow_id, recipient_id, message_id, source)
+		ON CONFLICT ON CONSTRAINT inbox_key DO NOTHING
+		RETURNING workflow`, ids, users, workflows, recipients, messages, sources, in.now)
 }
 
 func (in *intake) queueQuarantine(st *statements) {
@@ -340,14 +333,4 @@ func (in *intake) byMessageID(chosen func(int) bool) []int {
 	}
 	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(in.batch[a].MessageID, in.batch[b].MessageID) })
 	return order
-}
-
-func (in *intake) queueTimeline(st *statements) {
-	var history timeline
-	for i, d := range in.batch {
-		if in.answers[i].Outcome == workflow.IntakeAccepted {
-			history.add(in.ids[i], EventReceived, map[string]any{"source": d.Source, "messageId": d.MessageID})
-		}
-	}
-	history.queue(st, in.now)
 }

@@ -28,8 +28,6 @@ const (
 	// abandonedAfter is how long after its deadline a call is taken for lost: its worker may be slow to
 	// report, and a report is better than a doubt.
 	abandonedAfter = 15 * time.Second
-	// inboxKept is how long SQS message ids are remembered: longer than SQS keeps a message (14 days).
-	inboxKept = 15 * 24 * time.Hour
 )
 
 // Reconcile finds what a crash left behind and puts it back on its way. It is safe to run at any time and by
@@ -196,14 +194,8 @@ func (s *Store) wakeUnwoken(ctx context.Context, r *Reconciled) error {
 }
 
 func (s *Store) prune(ctx context.Context, r *Reconciled) error {
-	tag, err := s.pool.Exec(ctx, `DELETE FROM inbox WHERE message_id IN
-		(SELECT message_id FROM inbox WHERE received_at < hybrid_clock() - $1::interval AND outcome <> 'quarantined' LIMIT $2)`, inboxKept, 10*reconcileMost)
-	if err != nil {
-		return err
-	}
-	r.Pruned = int(tag.RowsAffected())
-	tag, err = s.pool.Exec(ctx, `DELETE FROM recipient_limits WHERE recipient_id IN
+	tag, err := s.pool.Exec(ctx, `DELETE FROM recipient_limits WHERE recipient_id IN
 		(SELECT recipient_id FROM recipient_limits WHERE booked_until < hybrid_clock() LIMIT $1)`, 10*reconcileMost)
-	r.Pruned += int(tag.RowsAffected())
+	r.Pruned = int(tag.RowsAffected())
 	return err
 }

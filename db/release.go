@@ -53,26 +53,34 @@ type Released struct {
 // their send jobs, in one transaction. ErrLimiterDown and ErrFailover tell what else may have to be done.
 func (s *Store) Release(ctx context.Context, requests []Release) ([]Released, error) {
 	var released []Released
-	for {
-		err := s.inTx(ctx, func(tx pgx.Tx) error {
-			var err error
-			var jobs []Job
-			released, jobs, err = s.releaseTx(ctx, tx, requests)
-			if err != nil || len(jobs) == 0 {
-				return err
-			}
-			return s.enqueuer.EnqueueTx(ctx, tx, jobs)
-		})
-		if !isChanged(err) {
-			return released, err
+	err := s.releasing(ctx, func(tx pgx.Tx, careful bool) error {
+		var err error
+		var jobs []Job
+		released, jobs, err = s.releaseTx(ctx, tx, requests, careful)
+		if err != nil || len(jobs) == 0 {
+			return err
+		}
+		return s.enqueuer.EnqueueTx(ctx, tx, jobs)
+	})
+	return released, err
+}
+
+// releasing runs a transaction that releases messages, again when it has to be: a candidate was cancelled
+// meanwhile, or the ledger refused a token (then with care, so that the rest may go).
+func (s *Store) releasing(ctx context.Context, do func(tx pgx.Tx, careful bool) error) error {
+	for careful := false; ; {
+		err := s.inTx(ctx, func(tx pgx.Tx) error { return do(tx, careful) })
+		switch {
+		case errors.Is(err, errRefused) && !careful:
+			careful = true
+		case !errors.Is(err, errChanged):
+			return err
 		}
 	}
 }
 
 // errChanged: a candidate was cancelled between reading and writing. Nothing was written; look again.
 var errChanged = errors.New("a message changed while it was being released")
-
-func isChanged(err error) bool { return errors.Is(err, errChanged) }
 
 // account is what a release knows of one account.
 type account struct {
@@ -91,7 +99,7 @@ type account struct {
 	blockedUntil time.Time // now, or until when the account or the fleet rests
 }
 
-func (s *Store) releaseTx(ctx context.Context, tx pgx.Tx, requests []Release) ([]Released, []Job, error) {
+func (s *Store) releaseTx(ctx context.Context, tx pgx.Tx, requests []Release, careful bool) ([]Released, []Job, error) {
 	accounts, err := lockAccounts(ctx, tx, requests)
 	if err != nil || len(accounts) == 0 {
 		return nil, nil, err
@@ -107,7 +115,7 @@ func (s *Store) releaseTx(ctx context.Context, tx pgx.Tx, requests []Release) ([
 	if err != nil {
 		return nil, nil, err
 	}
-	jobs, err := s.writeChoice(ctx, tx, accounts, choice, now)
+	jobs, err := s.writeChoice(ctx, tx, accounts, choice, now, careful)
 	if err != nil {
 		return nil, nil, err
 	}

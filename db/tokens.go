@@ -2,6 +2,7 @@ package db
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,15 +25,29 @@ func (s *Store) queueAttempts(st *statements, winners []winner, now time.Time) {
 	}
 	ids, sequences := make([]uuid.UUID, len(winners)), make([]int32, len(winners))
 	users, recipients, limiters := make([]string, len(winners)), make([]string, len(winners)), make([]string, len(winners))
+	slots := make([]string, len(winners))
 	for i, w := range winners {
 		ids[i], sequences[i] = w.record.id, int32(w.record.sequence+1)
 		users[i], recipients[i], limiters[i] = w.record.userID, w.record.recipientID, w.limiter()
+		slots[i] = slotList(w.slots)
 	}
 	st.exec("attempts", `
-		INSERT INTO send_attempts (workflow, sequence, user_id, recipient_id, limiter, state, reserved_at, reservation_ends)
-		SELECT a.workflow, a.sequence, a.user_id, a.recipient_id, a.limiter, 'reserved', $6, $7
-		FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[]) AS a(workflow, sequence, user_id, recipient_id, limiter)`,
-		ids, sequences, users, recipients, limiters, now, now.Add(s.config.Timing.Reservation))
+		INSERT INTO send_attempts (workflow, sequence, user_id, recipient_id, limiter, account_slots, state, reserved_at, reservation_ends)
+		SELECT a.workflow, a.sequence, a.user_id, a.recipient_id, a.limiter, a.account_slots::smallint[], 'reserved', $7, $8
+		FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[]) AS a(workflow, sequence, user_id, recipient_id, limiter, account_slots)`,
+		ids, sequences, users, recipients, limiters, slots, now, now.Add(s.config.Timing.Reservation))
+}
+
+// slotList is Postgres' text form of an array: unnest would flatten an array of arrays.
+func slotList(slots []int) string {
+	text := "{"
+	for i, slot := range slots {
+		if i > 0 {
+			text += ","
+		}
+		text += strconv.Itoa(slot)
+	}
+	return text + "}"
 }
 
 // queueTokens marks the winners' tokens as busy in the bucket until their calls have certainly ended.

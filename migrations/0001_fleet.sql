@@ -37,8 +37,7 @@ CREATE TABLE hybrid_workflows (
     extra            jsonb,                            -- fields of the message that the contract does not name
     send_sequence    integer NOT NULL DEFAULT 0,       -- number of the latest attempt in the send ledger
     created_at       timestamptz NOT NULL,
-    updated_at       timestamptz NOT NULL,
-    CONSTRAINT hybrid_workflows_key UNIQUE (user_id, workflow_id, recipient_id)
+    updated_at       timestamptz NOT NULL
 ) WITH (fillfactor = 80);
 
 -- The release query: the next messages of an account by campaign, priority and age. Paused campaigns are
@@ -46,14 +45,14 @@ CREATE TABLE hybrid_workflows (
 -- reads a bounded number of rows whatever the backlog.
 CREATE INDEX hybrid_workflows_queued ON hybrid_workflows (user_id, campaign_id, priority, not_before, id)
     WHERE stage = 'queued';
--- "Which account does this workflow belong to", for messages that do not say.
-CREATE INDEX hybrid_workflows_workflow ON hybrid_workflows (workflow_id);
 -- The few that are on their way, for the reconciler and for counts.
 CREATE INDEX hybrid_workflows_open ON hybrid_workflows (stage, updated_at)
     WHERE stage IN ('sending', 'in_doubt', 'planning');
 
 ALTER TABLE hybrid_workflows SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
+-- What happened to a workflow that no other row tells: its intake is in the inbox, its tries are in the send
+-- ledger. A message that goes straight through has no entry here.
 CREATE TABLE workflow_events (
     workflow   uuid NOT NULL,
     at         timestamptz NOT NULL,
@@ -66,15 +65,19 @@ CREATE INDEX workflow_events_timeline ON workflow_events (workflow, id);
 -- ---------------------------------------------------------------------------------------------------------
 -- Intake
 
+-- Every message that was ever taken in, by the key that makes it one: the same key delivered any number of
+-- times makes one workflow. Apart from hybrid_workflows, because its rows change often and their indexes with
+-- them, while this one is written once. The key starts with the workflow id, to answer "whose is it" too.
 CREATE TABLE inbox (
-    message_id    text PRIMARY KEY,                    -- given by SQS
-    source        text NOT NULL,                       -- the queue
-    outcome       text NOT NULL CHECK (outcome IN ('accepted','duplicate','quarantined')),
-    workflow      uuid,
-    deliveries    integer NOT NULL DEFAULT 1,
-    received_at   timestamptz NOT NULL
+    workflow_id   text NOT NULL,
+    user_id       text NOT NULL,
+    recipient_id  text NOT NULL,
+    workflow      uuid NOT NULL,                       -- hybrid_workflows.id
+    message_id    text NOT NULL,                       -- given by SQS to the first delivery
+    source        text NOT NULL,                       -- its queue
+    received_at   timestamptz NOT NULL,
+    CONSTRAINT inbox_key PRIMARY KEY (workflow_id, user_id, recipient_id)
 );
-CREATE INDEX inbox_received ON inbox USING brin (received_at);
 
 CREATE TABLE quarantine (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -157,6 +160,7 @@ CREATE TABLE send_attempts (
     recipient_id       text NOT NULL,
     state              text NOT NULL CHECK (state IN ('reserved','in_flight','accepted','rejected','not_sent','withdrawn','unknown')),
     limiter            text NOT NULL CHECK (limiter IN ('bucket','bypass')),
+    account_slots      smallint[] NOT NULL DEFAULT '{}', -- its tokens in the account's bucket, one for each rule
     reserved_at        timestamptz NOT NULL,
     reservation_ends   timestamptz NOT NULL,           -- the call may not start after this
     fence              bigint,                         -- given when the call is about to start; names that start for ever

@@ -25,7 +25,7 @@ func TestEveryMessageManyTimesMakesOneWorkflow(t *testing.T) {
 	t.Parallel()
 	const n = 400
 	w := newWorld(t)
-	w.config.BatchMax, w.config.RetryQueue = 50, retryQueue
+	w.config.BatchMax, w.config.Pollers, w.config.RetryQueue = 15, 6, retryQueue // 15: what one receive brings does not always fit
 	var entries []types.SendMessageBatchRequestEntry
 	for i := range 3 * n {
 		entries = append(entries, entry(body(i%n)))
@@ -223,7 +223,9 @@ func TestPoisonDoesNotFailItsNeighbours(t *testing.T) {
 	w := newWorld(t)
 	w.config.Pollers, w.config.Linger = 8, time.Second // so that they meet in one batch
 	w.store.set(func(s *store) {
-		s.refuse = func(d workflow.Delivery) bool { return d.Message.WorkflowID == "wf-13" || d.Message.WorkflowID == "wf-77" }
+		s.refuse = func(d workflow.Delivery) bool {
+			return d.Message.WorkflowID == "wf-13" || d.Message.WorkflowID == "wf-77"
+		}
 	})
 	w.sendBodies(n)
 	b := w.start(nil)
@@ -282,6 +284,91 @@ func TestStoreThatRefusesAllStopsThePolls(t *testing.T) {
 	}
 }
 
+// A trial in which there is nothing to receive goes on, with one poll at a time, until there is.
+func TestTrialWithoutMessages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.store.set(func(s *store) { s.refuse = func(workflow.Delivery) bool { return true } })
+	w.sendBodies(12)
+	b := w.start(nil)
+	w.eventually(100*time.Millisecond, "the polls to stop", func() bool { return b.State().Paused })
+	w.eventually(time.Second, "all to be given back", func() bool { return b.State().Held == 0 && b.Stats().GivenBack >= 12 })
+	if _, err := w.api.PurgeQueue(t.Context(), &sqs.PurgeQueueInput{QueueUrl: aws.String(w.url(mainQueue))}); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually(time.Second, "the poll of the trial", func() bool { return w.server.Stats(mainQueue).Pollers == 1 })
+	for range 3 {
+		w.clock.Advance(20 * time.Second)
+		w.eventually(time.Second, "the next poll", func() bool { return w.server.Stats(mainQueue).Pollers == 1 })
+		time.Sleep(5 * time.Millisecond)
+		if got := w.server.Stats(mainQueue).Pollers; got != 1 {
+			t.Fatalf("%d polls in a trial", got)
+		}
+	}
+	w.store.set(func(s *store) { s.refuse = nil })
+	w.send(mainQueue, entry(body(50)))
+	w.eventually(0, "the message to be stored", func() bool { return w.store.count() == 1 })
+	w.eventually(0, "the other polls", func() bool { return w.server.Stats(mainQueue).Pollers == 2 && !b.State().Paused })
+}
+
+// observer keeps what it is told.
+type observer struct {
+	queue.NopObserver
+	mu                sync.Mutex
+	received, settled int
+	failed            map[string]int
+	paused            []bool
+	lag               time.Duration
+}
+
+func (o *observer) Received(_ string, messages int, _ time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.received += messages
+}
+
+func (o *observer) Settled(name string, outcome workflow.IntakeOutcome, receives int, lag time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if name == mainQueue && outcome == workflow.IntakeAccepted && receives == 1 {
+		o.settled++
+	}
+	o.lag = max(o.lag, lag)
+}
+
+func (o *observer) Failed(name, operation string, messages int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.failed[name+" "+operation] += messages
+}
+
+func (o *observer) Paused(paused bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.paused = append(o.paused, paused)
+}
+
+func TestObserver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	o := &observer{failed: map[string]int{}}
+	w.config.Observer = o
+	w.store.set(func(s *store) { s.down = true })
+	if err := w.server.SetFaults(sqstest.Faults{PartialBatch: []sqstest.ActionFault{{Rate: sqstest.Rate{Every: 1, Times: 4}, Actions: []string{"DeleteMessageBatch"}}}}); err != nil {
+		t.Fatal(err)
+	}
+	w.send(mainQueue, entry(body(1)))
+	b := w.start(nil)
+	w.eventually(0, "the pause", func() bool { return b.State().Paused })
+	w.clock.Advance(10 * time.Second)
+	w.store.set(func(s *store) { s.down = false })
+	w.eventually(100*time.Millisecond, "the queue to be empty", w.drained)
+	b.stop()
+	if o.received != 2 || o.settled != 1 || o.lag < 10*time.Second || fmt.Sprint(o.paused) != "[true false]" || o.failed["messages DeleteMessageBatch"] != 1 {
+		t.Errorf("%+v", o)
+	}
+}
+
 // Stopping does not cancel a running poll: what it still brings is handled.
 func TestStopDuringLongPollSwallowsNothing(t *testing.T) {
 	t.Parallel()
@@ -317,7 +404,8 @@ func TestStopDuringOutageGivesBack(t *testing.T) {
 	w.store.set(func(s *store) { s.down = true })
 	w.sendBodies(20)
 	b := w.start(nil)
-	w.eventually(0, "the polls to stop", func() bool { return b.State().Paused && b.State().Held > 0 })
+	w.eventually(0, "the polls to stop", func() bool { return b.State().Paused && b.State().Held == 20 })
+	w.eventually(time.Second, "the running polls to end", func() bool { return w.server.Stats(mainQueue).Pollers == 0 })
 	before := w.clock.Now()
 	b.cancel()
 	if err := <-b.done; err != nil { // at once: no poll is running, nothing waits for the clock
@@ -325,7 +413,7 @@ func TestStopDuringOutageGivesBack(t *testing.T) {
 	}
 	b.done <- nil
 	for _, m := range w.server.Messages(mainQueue) {
-		if m.State == sqstest.InFlight && (m.Due.Before(before.Add(30*time.Second)) || m.Due.After(before.Add(90*time.Second))) {
+		if m.State != sqstest.InFlight || (m.Due.Before(before.Add(30*time.Second)) || m.Due.After(before.Add(90*time.Second))) {
 			t.Errorf("visible again after %s", m.Due.Sub(before))
 		}
 	}
@@ -334,30 +422,38 @@ func TestStopDuringOutageGivesBack(t *testing.T) {
 	}
 }
 
+// threeFaults are the ways in which calls of an action fail for a while: no entry can fail four times.
+func threeFaults(action string) map[string]sqstest.Faults {
+	all := []sqstest.ActionFault{{Rate: sqstest.Rate{Every: 3, Times: 3}, Actions: []string{action}}}
+	return map[string]sqstest.Faults{
+		"entries":      {PartialBatch: all},
+		"calls":        {Fail: all},
+		"lost replies": {DropReply: all},
+	}
+}
+
 // Entries of a delete that fail are tried again; those that fail because of us are not.
 func TestPartialDeleteFailures(t *testing.T) {
 	t.Parallel()
-	t.Run("retryable", func(t *testing.T) {
-		t.Parallel()
-		w := newWorld(t)
-		if err := w.server.SetFaults(sqstest.Faults{Seed: 3,
-			PartialBatch: []sqstest.ActionFault{{Rate: sqstest.Rate{Every: 3, Times: 30}, Actions: []string{"DeleteMessageBatch"}}},
-			Fail:         []sqstest.ActionFault{{Rate: sqstest.Rate{Every: 7}, Actions: []string{"DeleteMessageBatch"}}},
-			DropReply:    []sqstest.ActionFault{{Rate: sqstest.Rate{Every: 5}, Actions: []string{"DeleteMessageBatch"}}},
-		}); err != nil {
-			t.Fatal(err)
-		}
-		w.sendBodies(200)
-		b := w.start(nil)
-		w.eventually(10*time.Millisecond, "the queue to be empty", w.drained)
-		b.stop()
-		if b.Stats().Duplicates > 0 || b.Stats().Deleted != 200 {
-			t.Errorf("stats %+v: want all deleted at the first go", b.Stats())
-		}
-		if _, counts := w.server.Faults(); counts.PartialBatch < 20 || counts.DropReply == 0 {
-			t.Errorf("the faults did not happen: %+v", counts)
-		}
-	})
+	for name, faults := range threeFaults("DeleteMessageBatch") {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			if err := w.server.SetFaults(faults); err != nil {
+				t.Fatal(err)
+			}
+			w.sendBodies(200)
+			b := w.start(nil)
+			w.eventually(10*time.Millisecond, "the queue to be empty", w.drained)
+			b.stop()
+			if b.Stats().Duplicates > 0 || b.Stats().Deleted != 200 {
+				t.Errorf("stats %+v: want all deleted at the first go", b.Stats())
+			}
+			if _, c := w.server.Faults(); c.PartialBatch+c.Fail+c.DropReply != 3 {
+				t.Errorf("the faults did not happen: %+v", c)
+			}
+		})
+	}
 	t.Run("our fault", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)

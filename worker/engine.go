@@ -33,6 +33,7 @@ type Store interface {
 	Release(ctx context.Context, requests []db.Release) ([]db.Released, error)
 	Begin(ctx context.Context, attempts []db.Attempt) ([]db.Start, error)
 	Finish(ctx context.Context, reports []db.Finish, tokens bool) ([]db.Finished, error)
+	Apply(ctx context.Context, events []db.Apply) ([]db.Applied, error)
 	AdoptDatabase(ctx context.Context) (time.Time, error)
 	Ping(ctx context.Context) error
 }
@@ -49,6 +50,7 @@ type Engine struct {
 	begins   *group[db.Attempt, db.Start]
 	finishes *group[db.Finish, db.Finished]
 	releases *group[db.Release, db.Released]
+	applies  *group[db.Apply, db.Applied]
 	timers   *timers
 
 	background sync.WaitGroup // looks that timers started
@@ -68,6 +70,7 @@ func NewEngine(store Store, logger *slog.Logger, metrics *Metrics) *Engine {
 	e.begins = newGroup(groupMost, 2, groupTimeout, e.beginAll)
 	e.finishes = newGroup(groupMost, 2, groupTimeout, e.finishAll)
 	e.releases = newGroup(groupMost, 2, groupTimeout, e.releaseAll)
+	e.applies = newGroup(groupMost, 2, groupTimeout, e.applyAll)
 	e.timers = newTimers(e.now, e.look)
 	return e
 }
@@ -79,6 +82,7 @@ func (e *Engine) Close() {
 	e.begins.close()
 	e.finishes.close()
 	e.releases.close()
+	e.applies.close()
 	e.background.Wait()
 }
 
@@ -97,9 +101,26 @@ func (e *Engine) Finish(ctx context.Context, f db.Finish) (db.Finished, error) {
 	return done, err
 }
 
+// Apply reports an event of a step other than a send.
+func (e *Engine) Apply(ctx context.Context, event db.Apply) (db.Applied, error) {
+	applied, err := e.applies.do(ctx, event)
+	if err == nil && applied.Changed {
+		e.timers.set(applied.UserID, applied.Next)
+	}
+	return applied, err
+}
+
+func (e *Engine) applyAll(ctx context.Context, events []db.Apply) ([]db.Applied, error) {
+	begin := time.Now()
+	applied, err := e.store.Apply(ctx, events)
+	e.metrics.transaction("apply", len(events), begin, err)
+	return applied, err
+}
+
 func (e *Engine) beginAll(ctx context.Context, attempts []db.Attempt) ([]db.Start, error) {
+	begin := time.Now()
 	starts, err := e.store.Begin(ctx, attempts)
-	e.metrics.transaction("begin", len(attempts), err)
+	e.metrics.transaction("begin", len(attempts), begin, err)
 	if errors.Is(err, db.ErrFailover) {
 		e.adopt(ctx)
 	}
@@ -107,18 +128,20 @@ func (e *Engine) beginAll(ctx context.Context, attempts []db.Attempt) ([]db.Star
 }
 
 func (e *Engine) finishAll(ctx context.Context, reports []db.Finish) ([]db.Finished, error) {
+	begin := time.Now()
 	done, err := e.store.Finish(ctx, reports, !e.bypassed())
 	if errors.Is(err, db.ErrLimiterDown) {
 		// The outcome must not wait for the limiter. The ledger has the tokens' return; the bucket learns it
 		// from there.
 		done, err = e.store.Finish(ctx, reports, false)
 	}
-	e.metrics.transaction("finish", len(reports), err)
+	e.metrics.transaction("finish", len(reports), begin, err)
 	return done, err
 }
 
 // Ingest implements queue.Store: it takes in a batch and lets the best of it go at once where tokens are free.
 func (e *Engine) Ingest(ctx context.Context, batch []workflow.Delivery) ([]workflow.Intake, error) {
+	begin := time.Now()
 	result, err := e.store.Ingest(ctx, batch, !e.bypassed())
 	if errors.Is(err, db.ErrLimiterDown) || errors.Is(err, db.ErrFailover) {
 		if errors.Is(err, db.ErrFailover) {
@@ -128,7 +151,7 @@ func (e *Engine) Ingest(ctx context.Context, batch []workflow.Delivery) ([]workf
 		}
 		result, err = e.store.Ingest(ctx, batch, false)
 	}
-	e.metrics.transaction("ingest", len(batch), err)
+	e.metrics.transaction("ingest", len(batch), begin, err)
 	if err != nil {
 		return nil, err
 	}
@@ -187,6 +210,7 @@ func (e *Engine) setTokenTimer(r db.Released) {
 }
 
 func (e *Engine) releaseAll(ctx context.Context, requests []db.Release) ([]db.Released, error) {
+	begin := time.Now()
 	merged, index := mergeReleases(requests)
 	if e.bypassed() {
 		for i := range merged {
@@ -194,7 +218,7 @@ func (e *Engine) releaseAll(ctx context.Context, requests []db.Release) ([]db.Re
 		}
 	}
 	released, err := e.store.Release(ctx, merged)
-	e.metrics.transaction("release", len(merged), err)
+	e.metrics.transaction("release", len(merged), begin, err)
 	switch {
 	case errors.Is(err, db.ErrFailover):
 		e.adopt(ctx)

@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
@@ -15,6 +17,7 @@ type Metrics struct {
 	elapsed      prometheus.Histogram
 	transactions *prometheus.CounterVec
 	grouped      *prometheus.HistogramVec
+	durations    *prometheus.HistogramVec
 	bypassed     prometheus.Gauge
 }
 
@@ -27,9 +30,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		elapsed:      prometheus.NewHistogram(prometheus.HistogramOpts{Name: "huntaze_message_duration_seconds", Help: "Time from intake to acceptance by the gateway.", Buckets: prometheus.ExponentialBuckets(0.01, 4, 12)}),
 		transactions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "huntaze_transactions_total", Help: "Transactions of the engine, by operation and result."}, []string{"operation", "result"}),
 		grouped:      prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "huntaze_transaction_requests", Help: "Requests that shared a transaction, by operation.", Buckets: prometheus.ExponentialBuckets(1, 2, 9)}, []string{"operation"}),
+		durations:    prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "huntaze_transaction_duration_seconds", Help: "Time that a transaction of the engine took, by operation.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}, []string{"operation"}),
 		bypassed:     prometheus.NewGauge(prometheus.GaugeOpts{Name: "huntaze_limiter_bypass", Help: "1 while this process sends without the rate limiter."}),
 	}
-	r.MustRegister(m.intakes, m.releases, m.outcomes, m.elapsed, m.transactions, m.grouped, m.bypassed)
+	r.MustRegister(m.intakes, m.releases, m.outcomes, m.elapsed, m.transactions, m.grouped, m.durations, m.bypassed)
 	return m
 }
 
@@ -44,7 +48,8 @@ func (m *Metrics) outcome(kind workflow.EventKind, done db.Finished) {
 	}
 }
 
-func (m *Metrics) transaction(operation string, requests int, err error) {
+func (m *Metrics) transaction(operation string, requests int, begin time.Time, err error) {
+	m.durations.WithLabelValues(operation).Observe(time.Since(begin).Seconds())
 	result := "committed"
 	if err != nil {
 		result = "failed"

@@ -4,6 +4,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,7 @@ type Config struct {
 	DefaultUserID    string
 	Gateway          gateway.Config
 	Settle           time.Duration // GATEWAY_SETTLE
+	Reservation      time.Duration // SEND_RESERVATION; 0: db.DefaultReservation
 	Account          limit.Rules   // seed the rules of a new database
 	Recipient        limit.Rules
 	Guard            time.Duration
@@ -54,7 +56,8 @@ const (
 	fetchPoll      = 500 * time.Millisecond // when a notification was lost
 	rescueAfter    = 4 * time.Minute        // longer than any job's timeout; our own recovery does not wait for it
 	stepTimeout    = time.Minute            // of every job but the sends
-	drainReserve   = 10 * time.Second       // of the shutdown time, for what comes after the jobs
+	drainReserve   = 10 * time.Second       // of the shutdown time at most, for what comes after the jobs
+	longestPoll    = 20 * time.Second       // of SQS; a poll that runs when a shutdown begins is waited for
 	reconcileEvery = time.Minute
 )
 
@@ -105,7 +108,7 @@ func New(ctx context.Context, config Config) (_ *Worker, err error) {
 	registry := prometheus.NewRegistry()
 	enqueuer := &lateEnqueuer{}
 	w.store = db.NewStore(w.pool, enqueuer, db.Config{
-		Timing:        db.Timing{Reservation: db.DefaultReservation, CallTimeout: config.Gateway.Timeout, Settle: config.Settle},
+		Timing:        db.Timing{Reservation: cmp.Or(config.Reservation, db.DefaultReservation), CallTimeout: config.Gateway.Timeout, Settle: config.Settle},
 		DefaultUserID: config.DefaultUserID, Worker: config.Name,
 	})
 	w.engine = NewEngine(w.store, w.logger, NewMetrics(registry))
@@ -115,6 +118,8 @@ func New(ctx context.Context, config Config) (_ *Worker, err error) {
 	}
 	enqueuer.Enqueuer = jobs.NewEnqueuer(w.client)
 	if config.SQS != nil {
+		// A short shutdown time must leave room for the poll that runs when it begins.
+		config.Queue.WaitTime = max(time.Second, min(cmp.Or(config.Queue.WaitTime, longestPoll), config.ShutdownTimeout/3))
 		w.bridge = queue.New(config.Queue, config.SQS, w.engine, w.logger)
 	}
 	if config.AdminAddr != "" {
@@ -165,7 +170,7 @@ func (w *Worker) riverConfig() *river.Config {
 		FetchPollInterval:    fetchPoll,
 		JobTimeout:           stepTimeout,
 		RescueStuckJobsAfter: rescueAfter,
-		SoftStopTimeout:      w.config.ShutdownTimeout - drainReserve,
+		SoftStopTimeout:      w.config.ShutdownTimeout - min(drainReserve, w.config.ShutdownTimeout/4),
 		RetryPolicy:          jobs.RetryPolicy{},
 		// Completed jobs say nothing that our tables do not: keep the table small.
 		CompletedJobRetentionPeriod: 15 * time.Minute,

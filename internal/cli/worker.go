@@ -68,7 +68,7 @@ func workerConfig(ctx context.Context, cfg config.Config, logger *slog.Logger) (
 		DatabaseURL: cfg.DatabaseURL.Reveal(), Connections: cfg.DatabaseMaxConnections, RiverConnections: cfg.RiverMaxConnections,
 		SendWorkers: cfg.SendWorkers, StepWorkers: cfg.StepWorkers, DefaultUserID: cfg.DefaultUserID,
 		Gateway: gateway.Config{URL: cfg.GatewayURL, Token: cfg.GatewayToken.Reveal(), Timeout: cfg.GatewayTimeout, IdleTimeout: cfg.GatewayIdleTimeout},
-		Settle:  cfg.GatewaySettle, Account: account, Recipient: recipient, Guard: cfg.RateLimitGuard, RateLimitedDelay: cfg.OnlyFansRateLimitedDelay,
+		Settle:  cfg.GatewaySettle, Reservation: cfg.SendReservation, Account: account, Recipient: recipient, Guard: cfg.RateLimitGuard, RateLimitedDelay: cfg.OnlyFansRateLimitedDelay,
 		Queue: queueConfig(cfg), SQS: client, AdminAddr: cfg.AdminAddr, ShutdownTimeout: cfg.ShutdownTimeout, ReconcileEvery: cfg.ReconcileInterval, Logger: logger,
 	}, nil
 }

@@ -61,6 +61,7 @@ type Config struct {
 	SendWorkers       int           `env:"SEND_WORKERS" envDefault:"100" group:"Worker" desc:"sends at once in this process" min:"1" max:"10000"`
 	StepWorkers       int           `env:"STEP_WORKERS" envDefault:"20" group:"Worker" desc:"other steps at once in this process" min:"1" max:"10000"`
 	ShutdownTimeout   time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"110s" group:"Worker" desc:"how long the process may take to finish what is in flight after SIGTERM; less than the orchestrator waits before it kills (ECS: stopTimeout, 120 s at most)" min:"1ms" max:"1h"`
+	SendReservation   time.Duration `env:"SEND_RESERVATION" envDefault:"30s" group:"Worker" desc:"how long a message that has its tokens may wait for its call to begin; then they are given back" min:"100ms" max:"10m"`
 	ReconcileInterval time.Duration `env:"RECONCILE_INTERVAL" envDefault:"60s" group:"Worker" desc:"how often one process of the fleet looks for what a crash left behind" min:"100ms" max:"1h"`
 
 	HTTPAddr  string `env:"HTTP_ADDR" envDefault:"127.0.0.1:8080" group:"HTTP" desc:"where the API listens; port 0 takes any that is free" expect:"host:port"`

@@ -29,7 +29,7 @@ func TestLoadDefaults(t *testing.T) {
 		GatewayTimeout: 20 * time.Second, GatewaySettle: 2 * time.Minute, GatewayIdleTimeout: 4 * time.Second,
 		RateLimitAccount: "10/60s", RateLimitRecipient: "1/60s,10/24h", RateLimitGuard: 500 * time.Millisecond,
 		OnlyFansRateLimitedDelay: 45 * time.Second,
-		SendWorkers:              100, StepWorkers: 20, ShutdownTimeout: 110 * time.Second, ReconcileInterval: time.Minute,
+		SendWorkers:              100, StepWorkers: 20, ShutdownTimeout: 110 * time.Second, SendReservation: 30 * time.Second, ReconcileInterval: time.Minute,
 		HTTPAddr: "127.0.0.1:8080", AdminAddr: "127.0.0.1:9090",
 		LogLevel: slog.LevelInfo, LogFormat: "json",
 		DataDir: ".data",

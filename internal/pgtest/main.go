@@ -26,8 +26,9 @@ func WithLeakCheck(options ...goleak.Option) Option {
 	return func(s *settings) { s.leakCheck, s.leakOptions = true, options }
 }
 
-// Main runs the tests of a package, stops the server and exits. Call it from TestMain.
-func Main(m *testing.M, options ...Option) {
+// Main runs the tests of a package, stops the server and exits. Call it from TestMain, with its testing.M or with
+// something that does more around it.
+func Main(m interface{ Run() int }, options ...Option) {
 	os.Exit(run(m, options...))
 }
 

@@ -274,3 +274,54 @@ func TestFIFODeadLetters(t *testing.T) {
 		t.Errorf("dead letter is %+v", m.Attributes)
 	}
 }
+
+func TestFIFOMessageMoveTask(t *testing.T) {
+	e := newEnv(t)
+	source, dead := e.deadLetterPair(1, ".fifo", fifoAttributes())
+	for _, body := range []string{"1", "2", "3"} {
+		e.send(source, body, inGroup("g", body))
+	}
+	for _, m := range e.receive(source) {
+		if err := e.changeVisibility(source, m, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.wantNone(source)
+	if _, err := e.client.StartMessageMoveTask(e.ctx, &sqs.StartMessageMoveTaskInput{SourceArn: aws.String(e.arn(dead))}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"1", "2", "3"}, bodies(e.receiveN(source, 3))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestRedriveAllowPolicy(t *testing.T) {
+	e := newEnv(t)
+	dead := e.queue("dead", nil)
+	deadARN := e.arn(dead)
+	sourceARN := deadARN[:strings.LastIndex(deadARN, ":")+1] + e.name("source")
+	set := func(policy string) error {
+		_, err := e.client.SetQueueAttributes(e.ctx, &sqs.SetQueueAttributesInput{
+			QueueUrl: aws.String(dead), Attributes: map[string]string{"RedriveAllowPolicy": policy},
+		})
+		return err
+	}
+	wantCode(t, set(`{"redrivePermission":"byQueue"}`), "InvalidParameterValue")
+	wantCode(t, set(fmt.Sprintf(`{"redrivePermission":"allowAll","sourceQueueArns":[%q]}`, sourceARN)), "InvalidParameterValue")
+	wantCode(t, set(`{"redrivePermission":"nobody"}`), "InvalidAttributeValue")
+	wantCode(t, set(`{`), "InvalidAttributeValue")
+	if err := set(fmt.Sprintf(`{"redrivePermission":"byQueue","sourceQueueArns":[%q]}`, sourceARN)); err != nil {
+		t.Fatal(err)
+	}
+	e.queue("source", map[string]string{"RedrivePolicy": redrivePolicy(deadARN, 3)})
+	_, err := e.client.CreateQueue(e.ctx, &sqs.CreateQueueInput{
+		QueueName: aws.String(e.name("stranger")), Attributes: map[string]string{"RedrivePolicy": redrivePolicy(deadARN, 3)},
+	})
+	wantCode(t, err, "InvalidParameterValue")
+	if err := set(""); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := e.attributes(dead)["RedriveAllowPolicy"]; ok {
+		t.Errorf("RedriveAllowPolicy is still %s", got)
+	}
+}

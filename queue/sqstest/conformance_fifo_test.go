@@ -139,9 +139,9 @@ func TestFIFODeduplication(t *testing.T) {
 		sends      [][3]string // body, group, deduplication id
 		want       []string
 	}{
-		{"by id", fifoAttributes(), [][3]string{{"first", "g", "d"}, {"second", "h", "d"}, {"third", "g", "e"}}, []string{"first", "third"}},
-		{"by content", fifoAttributes("ContentBasedDeduplication", "true"), [][3]string{{"x", "g", ""}, {"x", "g", ""}, {"y", "g", ""}}, []string{"x", "y"}},
-		{"id before content", fifoAttributes("ContentBasedDeduplication", "true"), [][3]string{{"x", "g", "1"}, {"x", "g", "2"}}, []string{"x", "x"}},
+		{"by id", fifoAttributes(), [][3]string{{"first", "g", "d"}, {"second", "h", "d"}, {"third", "i", "e"}}, []string{"first", "third"}},
+		{"by content", fifoAttributes("ContentBasedDeduplication", "true"), [][3]string{{"x", "g", ""}, {"x", "h", ""}, {"y", "i", ""}}, []string{"x", "y"}},
+		{"id before content", fifoAttributes("ContentBasedDeduplication", "true"), [][3]string{{"x", "g", "1"}, {"x", "h", "2"}}, []string{"x", "x"}},
 		{"per group", fifoAttributes("DeduplicationScope", "messageGroup"), [][3]string{{"x", "g", "d"}, {"y", "h", "d"}, {"z", "h", "d"}}, []string{"x", "y"}},
 	} {
 		t.Run(c.title, func(t *testing.T) {

@@ -25,6 +25,10 @@
 // queues is not modelled (the group is stored and returned), throughput quotas
 // are not enforced, and AddPermission and RemovePermission are refused.
 //
+// The conformance tests run against this server, and against any other one that
+// SQS_CONFORMANCE_ENDPOINT names (region and credentials come from the usual AWS
+// variables): a second opinion on both.
+//
 // Rules, limits and error names come from the public Amazon SQS API reference
 // and developer guide; where those are silent, from the service model in
 // aws-sdk-go-v2 (HTTP codes, query error codes).

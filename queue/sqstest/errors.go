@@ -1,9 +1,6 @@
 package sqstest
 
-import (
-	"fmt"
-	"net/http"
-)
+import "fmt"
 
 // Namespaces of error types: errors of the service model, and errors of the
 // framework in front of the service, which the SDK knows only by their code.
@@ -70,11 +67,9 @@ var errorShapes = map[string]errorShape{
 	"UnknownOperationException":         {frameworkNamespace, "InvalidAction", 400},
 }
 
+// newError makes an error of errorShapes.
 func newError(name, format string, args ...any) *apiError {
-	shape, ok := errorShapes[name]
-	if !ok {
-		shape = errorShape{frameworkNamespace, name, http.StatusInternalServerError}
-	}
+	shape := errorShapes[name]
 	return &apiError{
 		typeName: shape.namespace + name,
 		code:     shape.code,

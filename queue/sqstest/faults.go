@@ -66,7 +66,8 @@ type FaultCounts struct {
 // reorderWindow is how far behind the first message Reorder looks.
 const reorderWindow = 100
 
-// SetFaults replaces the faults. It refuses unknown actions and errors, because a
+// SetFaults replaces the faults and forgets the deliveries that earlier ones have
+// still in store, so that with none the server is well behaved at once. It refuses unknown actions and errors, because a
 // fault that never happens makes a test pass for the wrong reason.
 func (s *Server) SetFaults(f Faults) error {
 	state, err := newFaultState(f)
@@ -76,6 +77,9 @@ func (s *Server) SetFaults(f Faults) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = state
+	for _, q := range s.queues {
+		q.ghosts = nil
+	}
 	return nil
 }
 

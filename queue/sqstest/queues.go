@@ -1,20 +1,15 @@
 package sqstest
 
 import (
-	"encoding/base64"
 	"maps"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 )
 
-const (
-	maxListed = 1000
-	cooldown  = 60 * time.Second
-	maxTags   = 50
-)
+// cooldown is how long SQS refuses to repeat a deletion or purge.
+const cooldown = 60 * time.Second
 
 var (
 	standardName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
@@ -155,76 +150,6 @@ func (s *Server) purgeQueue(_ *call, in *queueRequest) (emptyReply, *apiError) {
 	return emptyReply{}, nil
 }
 
-func (s *Server) getQueueURL(c *call, in *getQueueURLRequest) (queueURLReply, *apiError) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if in.QueueName == "" {
-		return queueURLReply{}, invalidParameter("Value for parameter QueueName is invalid. Reason: Must specify a queue name.")
-	}
-	q := s.queues[in.QueueName]
-	if q == nil {
-		return queueURLReply{}, queueDoesNotExist()
-	}
-	return queueURLReply{QueueURL: s.url(c, q.name)}, nil
-}
-
-func (s *Server) listQueues(c *call, in *listQueuesRequest) (listQueuesReply, *apiError) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	names, token, err := s.page(in.MaxResults, in.NextToken, func(q *queue) bool {
-		return strings.HasPrefix(q.name, in.QueueNamePrefix)
-	})
-	return listQueuesReply{QueueURLs: s.urls(c, names), NextToken: token}, err
-}
-
-func (s *Server) listDeadLetterSourceQueues(c *call, in *listSourcesRequest) (listSourcesReply, *apiError) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	target, _, err := s.find(in.QueueURL)
-	if err != nil {
-		return listSourcesReply{}, err
-	}
-	names, token, err := s.page(in.MaxResults, in.NextToken, target.deadLettersOf)
-	return listSourcesReply{QueueURLs: s.urls(c, names), NextToken: token}, err
-}
-
-// deadLettersOf says whether source sends its dead letters here.
-func (q *queue) deadLettersOf(source *queue) bool {
-	p := source.config.redrive
-	return p != nil && p.target == q.name
-}
-
-// page returns one page of names in order. As in SQS there is a next page only if
-// the request set its size. The token is the last name of the page before.
-func (s *Server) page(size *int, token string, match func(*queue) bool) ([]string, string, *apiError) {
-	limit := maxListed
-	if size != nil {
-		if *size < 1 || *size > maxListed {
-			return nil, "", invalidParameter("Value %d for parameter MaxResults is invalid. Reason: MaxResults must be an integer between 1 and 1000.", *size)
-		}
-		limit = *size
-	}
-	after, err := base64.StdEncoding.DecodeString(token)
-	if err != nil {
-		return nil, "", invalidParameter("Value for parameter NextToken is invalid. Reason: Invalid or expired next token.")
-	}
-	var names []string
-	for name, q := range s.queues {
-		if name > string(after) && match(q) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	next := ""
-	if len(names) > limit {
-		names = names[:limit]
-		if size != nil {
-			next = base64.StdEncoding.EncodeToString([]byte(names[limit-1]))
-		}
-	}
-	return names, next, nil
-}
-
 func (s *Server) getQueueAttributes(_ *call, in *getAttributesRequest) (attributesReply, *apiError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -292,60 +217,6 @@ func (q *queue) set(attributes map[string]string, now time.Time) *apiError {
 	return nil
 }
 
-func (s *Server) tagQueue(_ *call, in *tagQueueRequest) (emptyReply, *apiError) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	q, _, err := s.find(in.QueueURL)
-	if err != nil {
-		return emptyReply{}, err
-	}
-	if len(in.Tags) == 0 {
-		return emptyReply{}, missingParameter("Tags")
-	}
-	tags := maps.Clone(q.tags)
-	maps.Copy(tags, in.Tags)
-	if err := checkTags(tags); err != nil {
-		return emptyReply{}, err
-	}
-	q.tags = tags
-	return emptyReply{}, nil
-}
-
-func checkTags(tags map[string]string) *apiError {
-	if len(tags) > maxTags {
-		return invalidParameter("Too many tags added for queue, the maximum is %d.", maxTags)
-	}
-	for key, value := range tags {
-		if key == "" || len(key) > 128 || len(value) > 256 {
-			return invalidParameter("Tag keys must be between 1 and 128 characters in length, tag values at most 256.")
-		}
-	}
-	return nil
-}
-
-func (s *Server) untagQueue(_ *call, in *untagQueueRequest) (emptyReply, *apiError) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	q, _, err := s.find(in.QueueURL)
-	if err != nil {
-		return emptyReply{}, err
-	}
-	for _, key := range in.TagKeys {
-		delete(q.tags, key)
-	}
-	return emptyReply{}, nil
-}
-
-func (s *Server) listQueueTags(_ *call, in *queueRequest) (tagsReply, *apiError) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	q, _, err := s.find(in.QueueURL)
-	if err != nil {
-		return tagsReply{}, err
-	}
-	return tagsReply{Tags: maps.Clone(q.tags)}, nil
-}
-
 // find returns a queue, settled. The caller holds the lock.
 func (s *Server) find(queueURL string) (*queue, time.Time, *apiError) {
 	now := s.clock.Now()
@@ -368,16 +239,4 @@ func queueOfURL(queueURL string) string {
 		path = path[i+1:]
 	}
 	return path
-}
-
-func (s *Server) url(c *call, name string) string {
-	return c.baseURL + "/" + url.PathEscape(s.options.AccountID) + "/" + name
-}
-
-func (s *Server) urls(c *call, names []string) []string {
-	out := make([]string, len(names))
-	for i, name := range names {
-		out[i] = s.url(c, name)
-	}
-	return out
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,7 +54,6 @@ type Server struct {
 	seq      uint64
 	sequence uint64
 	closed   bool
-	closing  chan struct{}
 	watchers map[chan struct{}]struct{} // of AwaitPollers
 }
 
@@ -82,7 +82,6 @@ func New(options Options) (*Server, error) {
 		queues:   map[string]*queue{},
 		dropped:  map[string]time.Time{},
 		faults:   faults,
-		closing:  make(chan struct{}),
 		watchers: map[chan struct{}]struct{}{},
 	}, nil
 }
@@ -93,7 +92,6 @@ func (s *Server) Close() {
 	s.mu.Lock()
 	if !s.closed {
 		s.closed = true
-		close(s.closing)
 		for _, q := range s.queues {
 			for e := q.waiters.Front(); e != nil; e = q.waiters.Front() {
 				q.finish(e.Value.(*waiter))
@@ -207,7 +205,7 @@ type call struct {
 
 func (s *Server) baseURL(r *http.Request) string {
 	if s.options.BaseURL != "" {
-		return s.options.BaseURL
+		return strings.TrimRight(s.options.BaseURL, "/")
 	}
 	scheme := "http://"
 	if r.TLS != nil {

@@ -30,11 +30,11 @@ func Start(options Options) (*Running, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.Start()
+	return s.Listen()
 }
 
-// Start lets the server listen until Close.
-func (s *Server) Start() (*Running, error) {
+// Listen lets the server listen at Options.Addr until Close.
+func (s *Server) Listen() (*Running, error) {
 	addr := s.options.Addr
 	if addr == "" {
 		addr = "127.0.0.1:0"
@@ -69,11 +69,24 @@ func (s *Server) Start() (*Running, error) {
 	return r, nil
 }
 
-// Close ends the long polls, waits for the requests being served and closes the
-// connections.
+// closeGrace is how long Close waits for clients to take their replies.
+const closeGrace = 2 * time.Second
+
+// Close ends the long polls with empty replies, waits for the requests being
+// served and closes the connections.
 func (r *Running) Close() error {
-	r.Server.Close()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		r.Server.Close()
+	}()
+	select {
+	case <-served:
+	case <-time.After(closeGrace):
+		// A client does not read its reply: closing its connection ends that.
+	}
 	err := r.server.Close()
+	<-served
 	<-r.done
 	return err
 }

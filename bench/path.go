@@ -1,0 +1,84 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/huntaze/hybrid-orchestrator/queue"
+)
+
+// lines are n messages of the given number of accounts, each recipient once.
+func lines(prefix string, accounts, n int) *bytes.Buffer {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	for i := range n {
+		_ = encoder.Encode(map[string]any{"userId": fmt.Sprintf("creator-%d", i%accounts), "workflowId": fmt.Sprintf("%s-%d", prefix, i),
+			"recipientId": fmt.Sprintf("fan-%s-%d", prefix, i), "content": "Thank you for being here. There is something new on my page tonight."})
+	}
+	return &b
+}
+
+func (f *fleet) fill(ctx context.Context, prefix string, accounts, n int) error {
+	sender := queue.Sender{API: f.sqs.Client(), Queue: queueName}
+	result, err := sender.Send(ctx, lines(prefix, accounts, n))
+	if err == nil && result.Sent != n {
+		err = fmt.Errorf("%d of %d messages were put on the queue", result.Sent, n)
+	}
+	return err
+}
+
+func (f *fleet) accepted(n int) func() (bool, error) {
+	return func() (bool, error) { return f.gateway.Stats().Accepted >= int64(n), nil }
+}
+
+// wholePath measures from a full queue to the last arrival.
+func (b *bench) wholePath(ctx context.Context) ([]figure, error) {
+	var figures []figure
+	for _, recipient := range []string{"1/60s,10/24h", "off"} {
+		rate, err := b.pathRate(ctx, recipient)
+		if err != nil {
+			return nil, err
+		}
+		figures = append(figures, figure{"whole path SQS → sent / empty River jobs", fmt.Sprintf("%.3f (%.0f messages/s)", rate/b.emptyRate, rate), "≥ 0.12",
+			fmt.Sprintf("10,000 accounts, account 10/60s, recipient %s, 500 calls at once", recipient)})
+	}
+	return figures, nil
+}
+
+func (b *bench) pathRate(ctx context.Context, recipient string) (float64, error) {
+	f, err := b.fleet(ctx, "10/60s", recipient)
+	if err != nil {
+		return 0, err
+	}
+	defer f.close()
+	n := b.count(20_000)
+	if err := f.fill(ctx, "path", 10_000, n); err != nil {
+		return 0, err
+	}
+	begin := time.Now()
+	if err := f.start(ctx); err != nil {
+		return 0, err
+	}
+	if err := waitFor(ctx, 5*time.Minute, "whole path", f.accepted(n)); err != nil {
+		return 0, err
+	}
+	return float64(n) / time.Since(begin).Seconds(), nil
+}
+
+// put sends one message and returns at once.
+func (f *fleet) put(ctx context.Context, queueURL, account, id string) error {
+	body, err := json.Marshal(map[string]any{"userId": account, "workflowId": id, "recipientId": "fan-" + id, "content": "Hello"})
+	if err != nil {
+		return err
+	}
+	_, err = f.sqs.Client().SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &queueURL, MessageBody: aws.String(string(body)),
+		MessageAttributes: map[string]types.MessageAttributeValue{}})
+	return err
+}
