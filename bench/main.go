@@ -52,7 +52,7 @@ func run(ctx context.Context, only string, scale float64, profile string) error 
 		measure func(context.Context) ([]figure, error)
 	}{
 		{"river", b.emptyJobs}, {"each", b.transactionEach}, {"engine", b.engineSteps}, {"path", b.wholePath},
-		{"saturated", b.saturated}, {"throttled", b.throttled}, {"million", b.million}, {"latency", b.latency},
+		{"saturated", b.saturated}, {"million", b.million}, {"latency", b.latency},
 	} {
 		if !strings.Contains(one.name, only) && one.name != "river" {
 			continue

@@ -7,27 +7,23 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
 	"github.com/huntaze/hybrid-orchestrator/queue"
 )
 
-// lines are n messages of the given number of accounts, each recipient once.
-func lines(prefix string, accounts, n int) *bytes.Buffer {
+// lines are n messages of the given number of accounts, whose names start with account, each recipient once.
+func lines(prefix, account string, accounts, n int) *bytes.Buffer {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	for i := range n {
-		_ = encoder.Encode(map[string]any{"userId": fmt.Sprintf("creator-%d", i%accounts), "workflowId": fmt.Sprintf("%s-%d", prefix, i),
+		_ = encoder.Encode(map[string]any{"userId": fmt.Sprintf("%s-%d", account, i%accounts), "workflowId": fmt.Sprintf("%s-%d", prefix, i),
 			"recipientId": fmt.Sprintf("fan-%s-%d", prefix, i), "content": "Thank you for being here. There is something new on my page tonight."})
 	}
 	return &b
 }
 
-func (f *fleet) fill(ctx context.Context, prefix string, accounts, n int) error {
+func (f *fleet) fill(ctx context.Context, prefix, account string, accounts, n int) error {
 	sender := queue.Sender{API: f.sqs.Client(), Queue: queueName}
-	result, err := sender.Send(ctx, lines(prefix, accounts, n))
+	result, err := sender.Send(ctx, lines(prefix, account, accounts, n))
 	if err == nil && result.Sent != n {
 		err = fmt.Errorf("%d of %d messages were put on the queue", result.Sent, n)
 	}
@@ -59,7 +55,7 @@ func (b *bench) pathRate(ctx context.Context, recipient string) (float64, error)
 	}
 	defer f.close()
 	n := b.count(20_000)
-	if err := f.fill(ctx, "path", 10_000, n); err != nil {
+	if err := f.fill(ctx, "path", "creator", 10_000, n); err != nil {
 		return 0, err
 	}
 	begin := time.Now()
@@ -70,15 +66,4 @@ func (b *bench) pathRate(ctx context.Context, recipient string) (float64, error)
 		return 0, err
 	}
 	return float64(n) / time.Since(begin).Seconds(), nil
-}
-
-// put sends one message and returns at once.
-func (f *fleet) put(ctx context.Context, queueURL, account, id string) error {
-	body, err := json.Marshal(map[string]any{"userId": account, "workflowId": id, "recipientId": "fan-" + id, "content": "Hello"})
-	if err != nil {
-		return err
-	}
-	_, err = f.sqs.Client().SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &queueURL, MessageBody: aws.String(string(body)),
-		MessageAttributes: map[string]types.MessageAttributeValue{}})
-	return err
 }

@@ -138,12 +138,12 @@ type processLog struct {
 	path    string
 	started chan struct{}
 
-	mu     sync.Mutex
-	file   *os.File
-	rest   []byte         // of a line
-	last   []string       // the latest lines
-	said   map[string]int // messages by text
-	admin  string
+	mu    sync.Mutex
+	file  *os.File
+	rest  []byte         // of a line
+	last  []string       // the latest lines
+	said  map[string]int // messages by text
+	admin string
 }
 
 const keptLines = 60
