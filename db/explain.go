@@ -115,10 +115,10 @@ func (s *Store) Explain(ctx context.Context, which Which, limit int) (Explanatio
 // query goes from the public ids to the workflows through the inbox, whose key begins with the workflow id.
 func (w Which) query(limit int) (sql string, args []any) {
 	where, args := "i.workflow_id = $1", []any{w.WorkflowID}
-	for column, value := range map[string]string{"user_id": w.UserID, "recipient_id": w.RecipientID} {
-		if value != "" {
-			args = append(args, value)
-			where += fmt.Sprintf(" AND i.%s = $%d", column, len(args))
+	for _, filter := range []struct{ column, value string }{{"user_id", w.UserID}, {"recipient_id", w.RecipientID}} {
+		if filter.value != "" {
+			args = append(args, filter.value)
+			where += fmt.Sprintf(" AND i.%s = $%d", filter.column, len(args))
 		}
 	}
 	args = append(args, limit)

@@ -216,6 +216,9 @@ func (c closedAttempt) describe() map[string]any {
 	return detail
 }
 
+// withdrawnPause keeps a process that begins calls and thinks better of it from doing so in a loop.
+const withdrawnPause = time.Second
+
 func (f *finishing) transition(c closedAttempt, r record) (workflow.State, error) {
 	event := workflow.Event{Kind: c.report.Outcome, At: c.endedAt, Reason: c.lastError()}
 	switch c.report.Outcome {
@@ -223,6 +226,10 @@ func (f *finishing) transition(c closedAttempt, r record) (workflow.State, error
 		event.RetryAt = c.endedAt.Add(workflow.RetryDelay(r.state.Attempts + 1))
 		if c.report.ResolvedBy != "" {
 			event.RetryAt = c.endedAt // it waited long enough
+		}
+	case workflow.EventWithdrawn:
+		if c.report.Fence != 0 {
+			event.RetryAt = c.endedAt.Add(withdrawnPause)
 		}
 	case workflow.EventUnknown:
 		event.RetryAt = c.endedAt.Add(c.report.LookUpIn)
@@ -338,6 +345,9 @@ func (f *finishing) noteReturn(c *closedAttempt) {
 		return // requeued: due again at that time
 	}
 	policy := f.policies.of(limit.ScopeAccount, c.userID)
+	if len(policy.Rules) == 0 {
+		c.finished.Next = 0
+	}
 	for _, rule := range policy.Rules {
 		at := f.holdUntil(*c, limit.ScopeAccount, rule, policy.Guard).Sub(c.endedAt)
 		if c.finished.Next < 0 || at < c.finished.Next {

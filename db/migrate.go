@@ -36,6 +36,10 @@ type MigrationStatus struct {
 // processes at once (one works, the others wait and find nothing to do) and refuses a newer database.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
 	return withMigrationLock(ctx, pool, func(conn *pgxpool.Conn) error {
+		if _, err := conn.Exec(ctx, `CREATE TABLE IF NOT EXISTS schema_migrations (
+			version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`); err != nil {
+			return fmt.Errorf("table schema_migrations: %w", err)
+		}
 		status, err := migrationStatus(ctx, conn, pool)
 		if err != nil {
 			return err
@@ -132,19 +136,16 @@ func fleetStatus(ctx context.Context, conn *pgxpool.Conn) ([]MigrationStatus, er
 	if err != nil {
 		return nil, err
 	}
-	if _, err := conn.Exec(ctx, `CREATE TABLE IF NOT EXISTS schema_migrations (
-		version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`); err != nil {
-		return nil, fmt.Errorf("table schema_migrations: %w", err)
-	}
+	// It only reads: a worker's role need not own the schema.
+	var applied []migrations.Migration
 	rows, err := conn.Query(ctx, `SELECT version, name, checksum FROM schema_migrations ORDER BY version`)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		applied, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (m migrations.Migration, err error) {
+			return m, row.Scan(&m.Version, &m.Name, &m.Checksum)
+		})
 	}
-	applied, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m migrations.Migration, err error) {
-		return m, row.Scan(&m.Version, &m.Name, &m.Checksum)
-	})
-	if err != nil {
-		return nil, err
+	if err != nil && !undefinedTable(err) {
+		return nil, fmt.Errorf("table schema_migrations: %w", err)
 	}
 	status := make([]MigrationStatus, len(all))
 	for i, m := range all {

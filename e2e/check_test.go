@@ -227,3 +227,13 @@ func report(t testing.TB, problems []string) {
 		t.Error(p)
 	}
 }
+
+// resolved counts the attempts whose outcome was unknown and was found out later.
+func (d dump) resolved() (n int) {
+	for _, a := range d.attempts {
+		if a.resolvedBy != "" {
+			n++
+		}
+	}
+	return n
+}

@@ -69,3 +69,48 @@ func average(times []time.Duration) (mean time.Duration) {
 	}
 	return mean
 }
+
+// I1 across crashes: a killed worker's tokens are held until nothing of it can arrive any more.
+func TestStrictLimitUnderCrashes(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	f.faults(gatewaysim.Faults{Rules: []gatewaysim.Rule{latency(0, 400*time.Millisecond)}})
+	f.start(pick(3, 3, 4))
+	crashes := f.crash(time.Second, pick(6, 8, 40))
+	f.put(newInputs(pick(6, 10, 20), pick(30, 40, 120))...)
+	killed := crashes.await()
+	took := f.drained(3 * time.Minute)
+	d := f.check()
+	f.checkLimit(d, limitCount, limitWindow)
+	t.Logf("%d workers killed; drained %s after the last; %d doubts settled", killed, took.Round(time.Second), d.resolved())
+}
+
+// I1 in bypass: a worker that can't reach the limiter says so and goes on slowly; what it sends counts all the same.
+func TestStrictLimitInBypass(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	f.faults(gatewaysim.Faults{Rules: []gatewaysim.Rule{latency(0, 200*time.Millisecond)}})
+	whole := f.start(pick(1, 2, 3))
+	cutOff := f.start(1, "DATABASE_URL="+f.roleWithout("account_tokens"))[0]
+	const each = 60
+	f.put(newInputs(pick(4, 8, 20), each)...)
+	f.within(20*time.Second, "the worker that is cut off bypasses the limiter", func() bool { return cutOff.log.count("bypass_with_warning") > 0 })
+	f.within(time.Minute, "a message sent in bypass", func() bool {
+		return number(f, `SELECT count(*) FROM send_attempts WHERE limiter = 'bypass' AND state = 'accepted'`) > 0
+	})
+	f.drained(2 * time.Minute)
+	d := f.check()
+	f.checkLimit(d, limitCount, limitWindow)
+	for _, p := range whole {
+		if p.log.count("bypass_with_warning") > 0 {
+			t.Errorf("%s bypasses the limiter, which it can reach", p.name)
+		}
+	}
+	bypassed := 0
+	for _, a := range d.attempts {
+		if a.limiter == "bypass" && a.state == "accepted" {
+			bypassed++
+		}
+	}
+	t.Logf("%d of %d messages were sent in bypass", bypassed, len(d.inputs))
+}

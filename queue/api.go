@@ -38,7 +38,6 @@ const (
 	maxBatchEntries   = 10
 	maxRequestBytes   = 1 << 20 // one message, and all messages of a batch together
 	maxAttributes     = 10
-	maxVisibility     = 12 * time.Hour
 	maxWaitTime       = 20 * time.Second
 	callTimeout       = 15 * time.Second // of every call but ReceiveMessage
 	receiveAllowance  = 10 * time.Second // how much longer than its wait a ReceiveMessage may take

@@ -125,11 +125,6 @@ func (b *Bridge) start(ctx context.Context) ([]*source, error) {
 	}
 }
 
-// CheckQueues looks at the queues as Run does, without reading them.
-func (b *Bridge) CheckQueues(ctx context.Context) ([]Finding, error) {
-	return CheckQueues(ctx, b.api, b.config)
-}
-
 func (b *Bridge) setPhase(phase Phase) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -159,6 +159,7 @@ func (e *Engine) Ingest(ctx context.Context, batch []workflow.Delivery) ([]workf
 		e.metrics.released(r.Count)
 		if r.Waiting {
 			e.timers.set(r.UserID, r.Next)
+			e.goOn(r)
 			e.setTokenTimer(r)
 		}
 		if r.Waiting && r.Next < 0 && r.NextToken < 0 { // it was only parked
@@ -199,6 +200,13 @@ func (e *Engine) look(users []string) {
 				e.timers.set(user, max(released.NextToken, time.Millisecond))
 			}
 		})
+	}
+}
+
+// goOn looks again at once where one release was not enough for all the tokens that are free.
+func (e *Engine) goOn(r db.Released) {
+	if r.Count > 0 && r.NextToken == 0 {
+		e.timers.set(r.UserID, 0)
 	}
 }
 
@@ -246,6 +254,7 @@ func (e *Engine) releaseAll(ctx context.Context, requests []db.Release) ([]db.Re
 		}
 		if r.Waiting {
 			e.timers.set(r.UserID, r.Next)
+			e.goOn(r)
 		}
 	}
 	return answers, nil

@@ -9,9 +9,6 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
-
-	"github.com/huntaze/hybrid-orchestrator/internal/config"
-	"github.com/huntaze/hybrid-orchestrator/internal/limit"
 )
 
 // Exit codes.
@@ -28,28 +25,42 @@ type app struct {
 	in      io.Reader
 	out     io.Writer
 	err     io.Writer
+
+	command  string         // the name of the one that runs
+	stack    string         // the file of a running `huntaze dev` whose settings are used; "" if none is
+	terminal func(any) bool // whether a reader or writer is a terminal
 }
 
 // Run carries out one command line and returns its exit code.
 func Run(ctx context.Context, version string, args []string, in io.Reader, out, errOut io.Writer) int {
-	a := &app{version: version, in: in, out: out, err: errOut}
+	a := &app{version: version, in: in, out: out, err: errOut, terminal: isTerminal}
+	return a.run(ctx, args)
+}
+
+func (a *app) run(ctx context.Context, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
-	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(errOut)
-	err := root.ExecuteContext(ctx)
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	err := checkCommand(root, args)
+	if err == nil {
+		err = root.ExecuteContext(ctx)
+	}
 	if err == nil {
 		return exitOK
 	}
 	var coded codedError
 	if errors.As(err, &coded) {
 		if coded.error != nil {
-			fmt.Fprintln(errOut, "huntaze:", coded.error)
+			fmt.Fprintln(a.err, "huntaze:", clean(coded.Error()))
 		}
 		return coded.code
 	}
-	fmt.Fprintln(errOut, "huntaze:", err)
+	fmt.Fprintln(a.err, "huntaze:", clean(err.Error()))
+	if a.stack != "" {
+		fmt.Fprintf(a.err, "The settings came from %s. If `huntaze dev` does not run any more, remove that file.\n", a.stack)
+	}
 	return exitFailed
 }
 
@@ -71,27 +82,15 @@ func (a *app) root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misused(err) })
-	root.AddCommand(a.workerCommand(), a.migrateCommand())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misused(withUsage(cmd, err)) })
+	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) { a.command = cmd.Name() }
+	root.AddCommand(
+		a.workerCommand(), a.migrateCommand(),
+		a.sendCommand(), a.statusCommand(), a.explainCommand(), a.campaignCommand(),
+		a.limitsCommand(), a.doubtCommand(), a.deadLettersCommand(), a.quarantineCommand(),
+		a.configCommand(), a.doctorCommand(), a.healthcheckCommand(),
+		a.gatewaySimCommand(), a.sqsSimCommand(),
+	)
+	misuseArguments(root)
 	return root
-}
-
-// load reads the configuration and checks that what the command needs is there.
-func (a *app) load(needs ...string) (config.Config, error) {
-	environ, err := config.Environ(".env")
-	if err != nil {
-		return config.Config{}, misused(err)
-	}
-	parses := func(value string) error { _, err := limit.ParseRules(value); return err }
-	cfg, err := config.Load(environ, config.Check{Name: "RATE_LIMIT_ACCOUNT", Valid: parses}, config.Check{Name: "RATE_LIMIT_RECIPIENT", Valid: parses})
-	if err == nil {
-		err = cfg.Require(needs...)
-	}
-	if err != nil {
-		return cfg, misused(err)
-	}
-	for _, warning := range config.Warnings(environ) {
-		fmt.Fprintln(a.err, "warning:", warning)
-	}
-	return cfg, nil
 }

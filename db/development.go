@@ -1,0 +1,34 @@
+package db
+
+import (
+	"context"
+	"fmt"
+)
+
+// developmentComment marks a database that was begun by a process with a simulated gateway.
+const developmentComment = "begun by huntaze dev: its messages were sent to nobody"
+
+// IsForDevelopment says whether a process with a simulated gateway may work in this database: it holds no messages
+// yet, or was marked with MarkForDevelopment. In any other, messages that wait for a real gateway would be taken
+// for sent.
+func (s *Store) IsForDevelopment(ctx context.Context) (ok bool, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT NOT EXISTS (SELECT 1 FROM hybrid_workflows)
+		OR coalesce((SELECT shobj_description(d.oid, 'pg_database') FROM pg_database d WHERE d.datname = current_database()), '') = $1`, developmentComment).Scan(&ok)
+	if err != nil {
+		return false, fmt.Errorf("what the database is for: %w", err)
+	}
+	return ok, nil
+}
+
+// MarkForDevelopment marks the database as one whose messages go to a simulated gateway. It needs the right to
+// comment on the database.
+func (s *Store) MarkForDevelopment(ctx context.Context) error {
+	var statement string
+	if err := s.pool.QueryRow(ctx, `SELECT format('COMMENT ON DATABASE %I IS %L', current_database(), $1::text)`, developmentComment).Scan(&statement); err != nil {
+		return fmt.Errorf("mark the database: %w", err)
+	}
+	if _, err := s.pool.Exec(ctx, statement); err != nil {
+		return fmt.Errorf("mark the database: %w", err)
+	}
+	return nil
+}
