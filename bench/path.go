@@ -34,20 +34,7 @@ func (f *fleet) accepted(n int) func() (bool, error) {
 	return func() (bool, error) { return f.gateway.Stats().Accepted >= int64(n), nil }
 }
 
-// wholePath measures from a full queue to the last arrival.
-func (b *bench) wholePath(ctx context.Context) ([]figure, error) {
-	var figures []figure
-	for _, recipient := range []string{"1/60s,10/24h", "off"} {
-		rate, err := b.pathRate(ctx, recipient)
-		if err != nil {
-			return nil, err
-		}
-		figures = append(figures, figure{"whole path SQS → sent / empty River jobs", fmt.Sprintf("%.3f (%.0f messages/s)", rate/b.emptyRate, rate), "≥ 0.12",
-			fmt.Sprintf("10,000 accounts, account 10/60s, recipient %s, 500 calls at once", recipient)})
-	}
-	return figures, nil
-}
-
+// pathRate measures from a full queue to the last arrival, in messages per second.
 func (b *bench) pathRate(ctx context.Context, recipient string) (float64, error) {
 	f, err := b.fleet(ctx, "10/60s", recipient)
 	if err != nil {

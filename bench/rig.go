@@ -30,9 +30,6 @@ type bench struct {
 	cluster *localpg.Cluster
 	version string
 	next    int
-
-	emptyRate float64 // empty River jobs per second: the baseline
-	eachRate  float64 // steps per second with a transaction each
 }
 
 func newBench(ctx context.Context, scale float64) (*bench, error) {

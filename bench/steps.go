@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -12,8 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
-
-	"log/slog"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
@@ -109,36 +107,35 @@ func seedPlanning(ctx context.Context, pool *pgxpool.Pool, n int) ([]uuid.UUID, 
 	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 }
 
-func (b *bench) emptyJobs(ctx context.Context) ([]figure, error) {
+func (b *bench) emptyJobs(ctx context.Context) (float64, error) {
 	url, pool, err := b.database(ctx)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	defer pool.Close()
 	n := b.count(stepJobs)
 	ids := make([]uuid.UUID, n)
-	b.emptyRate, err = b.runSteps(ctx, url, pool, n, insertJobs(ctx, ids), &stepWorker{work: func(context.Context, *river.Job[stepArgs]) error { return nil }})
-	return []figure{{"empty River jobs (baseline)", fmt.Sprintf("%.0f jobs/s", b.emptyRate), "", stepSettings}}, err
+	return b.runSteps(ctx, url, pool, n, insertJobs(ctx, ids), &stepWorker{work: func(context.Context, *river.Job[stepArgs]) error { return nil }})
 }
 
 // transactionEach is the usual way: each job moves its workflow, inserts the next job and completes itself in a
 // transaction of its own.
-func (b *bench) transactionEach(ctx context.Context) ([]figure, error) {
+func (b *bench) transactionEach(ctx context.Context) (float64, error) {
 	url, pool, err := b.database(ctx)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	defer pool.Close()
 	n := b.count(stepJobs / 5)
 	ids, err := seedPlanning(ctx, pool, n)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	inserter, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Schema: db.RiverSchema})
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	rate, err := b.runSteps(ctx, url, pool, n, insertJobs(ctx, ids), &stepWorker{work: func(ctx context.Context, job *river.Job[stepArgs]) error {
+	return b.runSteps(ctx, url, pool, n, insertJobs(ctx, ids), &stepWorker{work: func(ctx context.Context, job *river.Job[stepArgs]) error {
 		return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, `UPDATE hybrid_workflows SET stage = 'queued', version = version + 1, updated_at = hybrid_clock() WHERE id = $1 AND stage = 'planning'`, job.Args.Workflow); err != nil {
 				return err
@@ -153,8 +150,6 @@ func (b *bench) transactionEach(ctx context.Context) ([]figure, error) {
 			return err
 		})
 	}})
-	b.eachRate = rate
-	return []figure{{"one transaction per job", fmt.Sprintf("%.0f steps/s = %.2f × empty jobs", rate, rate/b.emptyRate), "", "JobCompleteTx, 20 connections"}}, err
 }
 
 // onlySteps leaves out the looks that a step asks for: they are other steps.
@@ -166,31 +161,26 @@ func (onlySteps) Release(_ context.Context, requests []db.Release) ([]db.Release
 }
 
 // engineSteps lets the same steps share transactions.
-func (b *bench) engineSteps(ctx context.Context) ([]figure, error) {
+func (b *bench) engineSteps(ctx context.Context) (float64, error) {
 	url, pool, err := b.database(ctx)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	defer pool.Close()
 	n := b.count(stepJobs)
 	ids, err := seedPlanning(ctx, pool, n)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	inserter, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Schema: db.RiverSchema})
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	store := db.NewStore(pool, jobs.NewEnqueuer(inserter), db.Config{Timing: db.Timing{Reservation: time.Minute}})
 	engine := worker.NewEngine(onlySteps{store}, slog.New(slog.DiscardHandler), worker.NewMetrics(prometheus.NewRegistry()))
 	defer engine.Close()
-	rate, err := b.runSteps(ctx, url, pool, n, insertJobs(ctx, ids), &stepWorker{work: func(ctx context.Context, job *river.Job[stepArgs]) error {
+	return b.runSteps(ctx, url, pool, n, insertJobs(ctx, ids), &stepWorker{work: func(ctx context.Context, job *river.Job[stepArgs]) error {
 		_, err := engine.Apply(ctx, db.Apply{Workflow: job.Args.Workflow, Event: workflow.EventTextReady})
 		return err
 	}})
-	figures := []figure{{"step transitions through the engine / empty River jobs", fmt.Sprintf("%.2f (%.0f steps/s)", rate/b.emptyRate, rate), "≥ 0.6", "one workflow row, one timeline row and one job per step"}}
-	if b.eachRate > 0 {
-		figures = append(figures, figure{"step transitions through the engine / one transaction per job", fmt.Sprintf("%.1f", rate/b.eachRate), "≥ 8", "the same writes"})
-	}
-	return figures, err
 }
