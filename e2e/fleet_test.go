@@ -85,7 +85,7 @@ func newFleetOn(t *testing.T, url string, settings ...string) *fleet {
 		"DATABASE_URL": url, "DATABASE_MAX_CONNECTIONS": "5", "RIVER_MAX_CONNECTIONS": "5",
 		"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL_SQS": f.sqs.URL, "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none",
 		"AWS_EC2_METADATA_DISABLED": "true",
-		"SQS_QUEUE": mainQueue, "SQS_RETRY_QUEUE": retryQueue, "SQS_DLQ": deadQueue,
+		"SQS_QUEUE":                 mainQueue, "SQS_RETRY_QUEUE": retryQueue, "SQS_DLQ": deadQueue,
 		"GATEWAY_URL": f.gatewayURL, "GATEWAY_TOKEN": gatewayToken, "GATEWAY_TIMEOUT": "2s", "GATEWAY_SETTLE": "2s",
 		"RATE_LIMIT_ACCOUNT": "10/2s", "RATE_LIMIT_RECIPIENT": "off", "RATE_LIMIT_GUARD": "50ms", "ONLYFANS_RATE_LIMITED_DELAY": "1s",
 		"SEND_RESERVATION": "3s", "RECONCILE_INTERVAL": "1s", "SHUTDOWN_TIMEOUT": "9s",
@@ -202,18 +202,23 @@ func (a *answerTimes) mean() time.Duration {
 	return a.sum / time.Duration(max(1, a.count))
 }
 
-// launch starts a worker process without waiting for it. Each setting is NAME=value, on top of the fleet's.
-func (f *fleet) launch(settings ...string) *process {
-	f.t.Helper()
+// environment is the fleet's with more settings on top.
+func (f *fleet) environment(settings ...string) (env []string) {
 	all := maps.Clone(f.settings)
 	for _, setting := range settings {
 		name, value, _ := strings.Cut(setting, "=")
 		all[name] = value
 	}
-	var env []string
 	for name, value := range all {
 		env = append(env, name+"="+value)
 	}
+	return env
+}
+
+// launch starts a worker process without waiting for it. Each setting is NAME=value, on top of the fleet's.
+func (f *fleet) launch(settings ...string) *process {
+	f.t.Helper()
+	env := f.environment(settings...)
 	f.mu.Lock()
 	name := fmt.Sprintf("worker-%d", len(f.processes)+1)
 	f.mu.Unlock()
@@ -331,3 +336,13 @@ func (f *fleet) drained(limit time.Duration) time.Duration {
 }
 
 func (f *fleet) quarantined() int { return number(f, `SELECT count(*) FROM quarantine`) }
+
+func (f *fleet) sent() int {
+	return number(f, `SELECT count(*) FROM hybrid_workflows WHERE stage = 'sent'`)
+}
+
+// awaitSent waits until so many messages are sent.
+func (f *fleet) awaitSent(n int) {
+	f.t.Helper()
+	f.within(time.Minute, fmt.Sprintf("%d messages sent", n), func() bool { return f.sent() >= n })
+}

@@ -2,10 +2,14 @@ package e2e_test
 
 import (
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/huntaze/hybrid-orchestrator/internal/gateway/gatewaysim"
+	"github.com/huntaze/hybrid-orchestrator/internal/limit"
 )
 
 const (
@@ -113,4 +117,122 @@ func TestStrictLimitInBypass(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d messages were sent in bypass", bypassed, len(d.inputs))
+}
+
+// I1 across a change: windows entirely after a lowering hold no more than the new limit (what had its tokens before
+// excepted), a raise is used, and neither makes a window hold more than the larger of the two.
+func TestStrictLimitIsLoweredAndRaised(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	f.faults(gatewaysim.Faults{Rules: []gatewaysim.Rule{latency(0, 400*time.Millisecond)}})
+	f.start(2)
+	const lowered = 4
+	accounts := pick(4, 8, 20)
+	f.put(newInputs(accounts, 90)...)
+	f.awaitSent(accounts * 15)
+	low := f.setLimit(lowered)
+	f.awaitSent(f.sent() + accounts*3*lowered)
+	high := f.setLimit(limitCount)
+	f.drained(2 * time.Minute)
+	d := f.check()
+	f.checkLimit(d, limitCount, limitWindow)
+
+	between := f.releasedBetween(d, low, high)
+	report(t, limitProblems(between, lowered, limitWindow, gatewaysim.ByAccount))
+	most, _ := gatewaysim.MaxInWindow(f.releasedBetween(d, high, high.Add(time.Hour)), limitWindow, gatewaysim.ByAccount)
+	if most <= lowered {
+		t.Errorf("after the limit was raised to %d, the most in a window was %d", limitCount, most)
+	}
+	t.Logf("%d arrivals under the lowered limit", len(between))
+	if len(between) < 2*accounts*lowered {
+		t.Errorf("only %d arrivals under the lowered limit: the test says nothing", len(between))
+	}
+}
+
+// setLimit changes the limit of all accounts, and returns the database's time of the change.
+func (f *fleet) setLimit(count int) time.Time {
+	f.t.Helper()
+	if err := f.store.SetLimit(f.t.Context(), limit.ScopeAccount, "", limit.Rules{{Capacity: count, Window: limitWindow}}, limitGuard, "e2e"); err != nil {
+		f.t.Fatal(err)
+	}
+	return query(f, pgx.RowTo[time.Time], `SELECT changed_at FROM limit_policies WHERE scope = 'account' AND user_id = ''`)[0]
+}
+
+// releasedBetween keeps, of each account, the arrivals from the first attempt on that got its tokens in that time:
+// before it arrive those that had theirs already. It ends with the first attempt that got its tokens after the time.
+func (f *fleet) releasedBetween(d dump, from, to time.Time) (kept []gatewaysim.Arrival) {
+	f.t.Helper()
+	type release struct {
+		attemptID
+		at time.Time
+	}
+	released := map[attemptID]time.Time{}
+	for _, r := range query(f, func(row pgx.CollectableRow) (r release, err error) {
+		return r, row.Scan(&r.workflow, &r.sequence, &r.at)
+	},
+		`SELECT workflow::text, sequence, reserved_at FROM send_attempts`) {
+		released[r.attemptID] = r.at
+	}
+	lastBefore, firstAfter := map[string]time.Duration{}, map[string]time.Duration{}
+	for _, a := range d.arrivals {
+		switch at := released[attemptID{a.ClientRef, a.Attempt}]; {
+		case at.Before(from):
+			lastBefore[a.UserID] = max(lastBefore[a.UserID], a.Since)
+		case !at.Before(to):
+			if first, seen := firstAfter[a.UserID]; !seen || a.Since < first {
+				firstAfter[a.UserID] = a.Since
+			}
+		}
+	}
+	for _, a := range d.arrivals {
+		if end, ends := firstAfter[a.UserID]; a.Since > lastBefore[a.UserID] && (!ends || a.Since < end) {
+			kept = append(kept, a)
+		}
+	}
+	return kept
+}
+
+// I1 with a process whose environment says something else: it warns, and obeys the database.
+func TestStrictLimitIsTheDatabases(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	right := f.start(1)[0]
+	wrong := f.start(1, "RATE_LIMIT_ACCOUNT=50/2s")[0]
+	f.put(newInputs(2, pick(30, 40, 60))...)
+	f.drained(time.Minute)
+	d := f.check()
+	f.checkLimit(d, limitCount, limitWindow)
+	const warning = "another limit than the database"
+	if wrong.log.count(warning) != 1 || right.log.count(warning) != 0 {
+		t.Errorf("warnings: %d from the process with another limit, %d from the one with the same", wrong.log.count(warning), right.log.count(warning))
+	}
+	if n := number(f, `SELECT count(DISTINCT worker) FROM send_attempts WHERE state = 'accepted'`); n != 2 {
+		t.Errorf("%d processes have sent, want both", n)
+	}
+}
+
+// I1 for recipients: messages for one recipient keep their distance, from whichever account they come, and cost
+// the other recipients of the account nothing.
+func TestStrictLimitOfRecipients(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "RATE_LIMIT_RECIPIENT=1/2s,3/10s", "RATE_LIMIT_ACCOUNT=20/2s")
+	f.faults(gatewaysim.Faults{Rules: []gatewaysim.Rule{latency(0, 300*time.Millisecond)}})
+	f.start(2)
+	const recipients, each = 6, 4
+	var inputs []input
+	for _, account := range []string{"creator-0", "creator-1"} {
+		for r := range recipients {
+			for n := range each / 2 {
+				in := newInput(account, r*each+n)
+				in.recipient = "fan-" + strconv.Itoa(r)
+				inputs = append(inputs, in)
+			}
+		}
+	}
+	f.put(inputs...)
+	f.drained(2 * time.Minute)
+	d := f.check()
+	f.checkLimit(d, 20, limitWindow)
+	byRecipient := func(a gatewaysim.Arrival) string { return a.RecipientID }
+	report(t, append(limitProblems(d.arrivals, 1, 2*time.Second, byRecipient), limitProblems(d.arrivals, 3, 10*time.Second, byRecipient)...))
 }

@@ -220,3 +220,17 @@ func (l *processLog) tail(lines int) string {
 	from := max(0, len(l.last)-lines)
 	return fmt.Sprintf("end of %s:\n%s", l.path, strings.Join(l.last[from:], "\n"))
 }
+
+// run carries out one command of huntaze against the fleet and returns what it printed. The test fails when the
+// command does.
+func (f *fleet) run(arguments ...string) string {
+	f.t.Helper()
+	command := exec.CommandContext(f.t.Context(), binary(f.t), arguments...)
+	command.Dir = f.folder
+	command.Env = append(f.environment(), "PATH="+os.Getenv("PATH"), "HOME="+f.folder)
+	out, err := command.CombinedOutput()
+	if err != nil {
+		f.t.Fatalf("huntaze %s: %v\n%s", strings.Join(arguments, " "), err, out)
+	}
+	return string(out)
+}

@@ -29,6 +29,8 @@ const (
 	credentialsRest = 5 * time.Minute
 	// finishRetryMost is the longest pause between tries to write down an outcome.
 	finishRetryMost = 5 * time.Second
+	// guardRefused is the reason of what the process' own limit took back.
+	guardRefused = "local_guard"
 )
 
 // Ledger records sends.
@@ -44,7 +46,10 @@ type Gateway interface {
 
 // Guard is the process' own limit, a second pair of eyes on the shared one.
 type Guard interface {
+	// Allow says whether one more call may start. Capacity 0 means no limit.
 	Allow(userID string, capacity int, window time.Duration) bool
+	// Return takes back an Allow whose call never left.
+	Return(userID string)
 }
 
 // SendWorker makes one attempt by the send protocol: (A) the ledger says in flight, (B) that is still fresh,
@@ -86,28 +91,41 @@ func (w *SendWorker) Work(ctx context.Context, job *river.Job[SendArgs]) error {
 		return nil
 	case db.VerdictWithdraw:
 		return w.finish(ctx, db.Finish{Attempt: attempt, Outcome: workflow.EventWithdrawn, Reason: start.Reason})
+	case db.VerdictGo:
+	default:
+		return fmt.Errorf("the ledger's verdict %q on %s/%d is unknown", start.Verdict, attempt.Workflow, attempt.Sequence)
 	}
-	if reason := w.stale(start, w.now().Sub(before)); reason != "" { // (B)
-		return w.finish(ctx, db.Finish{Attempt: attempt, Fence: start.Fence, Outcome: workflow.EventWithdrawn, Reason: reason})
+	if withdrawn, ok := w.mayCall(attempt, start, w.now().Sub(before)); !ok { // (B)
+		return w.finish(ctx, withdrawn)
 	}
 	outcome := w.gateway.Send(ctx, gateway.Message{ // (C)
 		ClientRef: attempt.Workflow.String(), UserID: start.UserID, RecipientID: start.RecipientID,
 		Content: start.Content, Attempt: start.Attempt, Trace: start.Trace,
 	})
 	report := w.report(attempt, start.Fence, outcome) // (D)
+	if outcome.Class == gateway.NotSent {
+		w.guard.Return(start.UserID)
+	}
 	w.logger.Info("send", "workflow", attempt.Workflow, "workflow_id", start.WorkflowID, "account", start.UserID, "attempt", start.Attempt,
 		"trace_id", start.Trace.TraceID, "outcome", outcome.Class, "reason", outcome.Reason, "status", outcome.Status, "duration", w.now().Sub(before))
 	return w.finish(ctx, report) // (E)
 }
 
-func (w *SendWorker) stale(start db.Start, age time.Duration) string {
-	if age > freshFor {
-		return "stale"
+// mayCall is the last check before the call; it returns the report of an attempt that is taken back instead.
+func (w *SendWorker) mayCall(attempt db.Attempt, start db.Start, age time.Duration) (withdrawn db.Finish, ok bool) {
+	withdrawn = db.Finish{Attempt: attempt, Fence: start.Fence, Outcome: workflow.EventWithdrawn}
+	switch {
+	case age > freshFor:
+		withdrawn.Reason = "stale"
+	case !w.guard.Allow(start.UserID, start.Capacity, start.Window):
+		// The shared limit and ours disagree, as after a jump of the database's clock. The token returns at once;
+		// without a rest the message would be released, refused and withdrawn again and again until we agree.
+		withdrawn.Reason, withdrawn.RestReason = guardRefused, guardRefused
+		withdrawn.Rest = start.Window / time.Duration(max(start.Capacity, 1))
+	default:
+		return db.Finish{}, true
 	}
-	if !w.guard.Allow(start.UserID, start.Capacity, start.Window) {
-		return "local_guard"
-	}
-	return ""
+	return withdrawn, false
 }
 
 // report says what an outcome means for the message, its tokens and its account.
@@ -129,8 +147,15 @@ func (w *SendWorker) report(attempt db.Attempt, fence int64, o gateway.Outcome) 
 			f.Rest = w.rateLimitedDelay
 		}
 	case gateway.NotSent:
-		f.Outcome = workflow.EventNotSent
-		f.Rest, f.RestReason = unreachableRest, string(o.Reason)
+		switch o.Reason {
+		case gateway.InvalidRequest: // it will never be a request, however often it is tried
+			f.Outcome = workflow.EventRejected
+		case gateway.NothingWritten, gateway.Cancelled: // a stale connection, our own end: nothing wrong with the gateway
+			f.Outcome = workflow.EventNotSent
+		default:
+			f.Outcome = workflow.EventNotSent
+			f.Rest, f.RestReason = unreachableRest, string(o.Reason)
+		}
 	default:
 		f.Outcome, f.LookUpIn = workflow.EventUnknown, firstLookUp
 	}
@@ -144,7 +169,7 @@ func (w *SendWorker) finish(ctx context.Context, f db.Finish) error {
 		if err == nil {
 			return nil
 		}
-		if errors.Is(err, ErrStopped) || db.Refused(err) {
+		if errors.Is(err, ErrStopped) || errors.Is(err, workflow.ErrNotApplicable) || db.Refused(err) {
 			return fmt.Errorf("outcome %s of %s/%d could not be written: %w", f.Outcome, f.Workflow, f.Sequence, err)
 		}
 		w.logger.Error("an outcome is not yet durable", "workflow", f.Workflow, "attempt", f.Sequence, "fence", f.Fence, "outcome", f.Outcome,

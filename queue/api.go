@@ -79,6 +79,7 @@ func NewClient(ctx context.Context, region, endpoint string) (*sqs.Client, error
 		loaded.Credentials = credentials.NewStaticCredentialsProvider("local", "local", "")
 	}
 	return sqs.NewFromConfig(loaded, func(o *sqs.Options) {
+		o.HTTPClient = wholeBodies{o.HTTPClient}
 		if endpoint != "" {
 			o.BaseEndpoint = aws.String(endpoint)
 		}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http/httptrace"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,7 +51,7 @@ func realWorld(t *testing.T) *world {
 	if err := server.ApplyProductionQueues(mainQueue, retryQueue, deadQueue); err != nil {
 		t.Fatal(err)
 	}
-	return &world{t: t, server: server, api: server.Client(), store: newStore(), log: &logBuffer{}}
+	return &world{t: t, server: server, api: newClient(t, server), store: newStore(), log: &logBuffer{}}
 }
 
 func TestDeadLettersListAndShow(t *testing.T) {
@@ -166,6 +168,26 @@ func TestRedriveRefuses(t *testing.T) {
 	defer cancel()
 	if _, err := d.Redrive(ctx, queue.RedriveOptions{To: mainQueue, PerSecond: 1}); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "goes on") {
 		t.Errorf("interrupted: %v", err)
+	}
+}
+
+// The SDK's way to write a request makes net/http drop connections, and with them answers that hold messages.
+func TestClientKeepsItsConnections(t *testing.T) {
+	t.Parallel()
+	w := realWorld(t)
+	var failed atomic.Int32
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{WroteRequest: func(info httptrace.WroteRequestInfo) {
+		if info.Err != nil {
+			failed.Add(1)
+		}
+	}})
+	for range 1000 {
+		if _, err := w.api.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(mainQueue)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := failed.Load(); n > 0 {
+		t.Errorf("the writing of %d of 1000 requests failed", n)
 	}
 }
 

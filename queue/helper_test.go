@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strconv"
 	"sync"
 	"testing"
@@ -63,7 +64,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	return &world{
-		t: t, clock: clock, server: server, api: once(server), store: newStore(), log: &logBuffer{},
+		t: t, clock: clock, server: server, api: once(t, server), store: newStore(), log: &logBuffer{},
 		config: queue.Config{
 			Queue: mainQueue, DeadLetterQueue: deadQueue,
 			Pollers: 2, Linger: -1, Clock: clock,
@@ -71,9 +72,20 @@ func newWorld(t testing.TB) *world {
 	}
 }
 
+// newClient is the client that the fleet uses.
+func newClient(t testing.TB, server *sqstest.Running) *sqs.Client {
+	t.Helper()
+	client, err := queue.NewClient(t.Context(), "us-east-1", server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
 // once is a client that does not repeat by itself: its waits are real ones.
-func once(server *sqstest.Running) *sqs.Client {
-	return server.Client(func(o *sqs.Options) { o.RetryMaxAttempts = 1 })
+func once(t testing.TB, server *sqstest.Running) *sqs.Client {
+	t.Helper()
+	return sqs.New(newClient(t, server).Options(), func(o *sqs.Options) { o.Retryer = aws.NopRetryer{} })
 }
 
 // running is a bridge at work.
@@ -216,6 +228,7 @@ type store struct {
 	refuse     func(workflow.Delivery) bool // Ingest of a batch with such a delivery fails, Ping does not
 	unknown    func(workflow.Delivery) bool // such a delivery is quarantined by the store itself
 	block      chan struct{}                // Ingest waits for it
+	uneven     bool                         // Ingests take from 0 to 3 ms
 	workflows  map[workflow.Key]workflow.Delivery
 	order      []workflow.Key
 	quarantine map[string]workflow.Delivery // by message id
@@ -258,8 +271,11 @@ func (s *store) Ping(context.Context) error {
 
 func (s *store) Ingest(ctx context.Context, batch []workflow.Delivery) ([]workflow.Intake, error) {
 	s.mu.Lock()
-	block := s.block
+	block, uneven := s.block, s.uneven
 	s.mu.Unlock()
+	if uneven {
+		time.Sleep(rand.N(3 * time.Millisecond))
+	}
 	if block != nil {
 		select {
 		case <-block:

@@ -220,7 +220,8 @@ func (e *Engine) setTokenTimer(r db.Released) {
 func (e *Engine) releaseAll(ctx context.Context, requests []db.Release) ([]db.Released, error) {
 	begin := time.Now()
 	merged, index := mergeReleases(requests)
-	if e.bypassed() {
+	bypass := e.bypassed()
+	if bypass {
 		for i := range merged {
 			merged[i].Bypass, merged[i].Allowance = true, e.paces.allowance(merged[i].UserID)
 		}
@@ -232,12 +233,16 @@ func (e *Engine) releaseAll(ctx context.Context, requests []db.Release) ([]db.Re
 		e.adopt(ctx)
 	case errors.Is(err, db.ErrLimiterDown):
 		e.suspect(err)
+		again := limiterRetry
+		if !bypass && e.bypassed() {
+			again = 0 // that was the retry: now without the limiter
+		}
 		for _, r := range merged {
-			e.timers.set(r.UserID, limiterRetry)
+			e.timers.set(r.UserID, again)
 		}
 	case err != nil:
 		e.logger.Error("release failed", "accounts", len(merged), "error", err)
-	case !e.bypassed():
+	case !bypass:
 		e.trust()
 	}
 	if err != nil {
@@ -249,8 +254,8 @@ func (e *Engine) releaseAll(ctx context.Context, requests []db.Release) ([]db.Re
 			answers[i] = r
 		}
 		e.metrics.released(r.Count)
-		if merged[0].Bypass {
-			e.paces.spend(r.UserID, r.Count)
+		if bypass {
+			e.paces.spend(r.UserID, r.Count, begin)
 		}
 		if r.Waiting {
 			e.timers.set(r.UserID, r.Next)

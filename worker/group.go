@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 	"github.com/huntaze/hybrid-orchestrator/jobs"
 )
 
@@ -20,7 +21,8 @@ type group[In, Out any] struct {
 	requests chan request[In, Out]
 	most     int
 	timeout  time.Duration
-	stopped  chan struct{}
+	stopped  chan struct{} // no transaction begins any more
+	ended    chan struct{} // and those that ran have answered
 	stop     sync.Once
 	running  sync.WaitGroup
 }
@@ -37,7 +39,7 @@ type answer[Out any] struct {
 
 // newGroup starts a group of at most `most` requests to a transaction and `parallel` transactions at a time.
 func newGroup[In, Out any](most, parallel int, timeout time.Duration, run func(context.Context, []In) ([]Out, error)) *group[In, Out] {
-	g := &group[In, Out]{run: run, requests: make(chan request[In, Out], most), most: most, timeout: timeout, stopped: make(chan struct{})}
+	g := &group[In, Out]{run: run, requests: make(chan request[In, Out], most), most: most, timeout: timeout, stopped: make(chan struct{}), ended: make(chan struct{})}
 	for range parallel {
 		g.running.Add(1)
 		go g.loop()
@@ -45,10 +47,13 @@ func newGroup[In, Out any](most, parallel int, timeout time.Duration, run func(c
 	return g
 }
 
-// do hands in one request and waits for its answer. It ends early only when the group is closed: the request
-// may have been carried out then.
+// do hands in one request and waits for its answer. The context only ends the wait for a place: what was handed
+// in is carried out, and somebody must learn how it ended. jobs.ErrStopped says that it was not carried out.
 func (g *group[In, Out]) do(ctx context.Context, in In) (Out, error) {
 	var none Out
+	if ctx.Err() != nil {
+		return none, context.Cause(ctx)
+	}
 	r := request[In, Out]{in: in, answer: make(chan answer[Out], 1)}
 	select {
 	case g.requests <- r:
@@ -60,7 +65,7 @@ func (g *group[In, Out]) do(ctx context.Context, in In) (Out, error) {
 	select {
 	case a := <-r.answer:
 		return a.out, a.err
-	case <-g.stopped:
+	case <-g.ended:
 		select {
 		case a := <-r.answer:
 			return a.out, a.err
@@ -72,14 +77,22 @@ func (g *group[In, Out]) do(ctx context.Context, in In) (Out, error) {
 
 // close ends the group after the transactions that run. Requests that still wait get jobs.ErrStopped.
 func (g *group[In, Out]) close() {
-	g.stop.Do(func() { close(g.stopped) })
-	g.running.Wait()
+	g.stop.Do(func() {
+		close(g.stopped)
+		g.running.Wait()
+		close(g.ended)
+	})
 }
 
 func (g *group[In, Out]) loop() {
 	defer g.running.Done()
 	for {
 		var batch []request[In, Out]
+		select {
+		case <-g.stopped: // also when requests wait: select alone would choose by chance
+			return
+		default:
+		}
 		select {
 		case r := <-g.requests:
 			batch = append(batch, r)
@@ -112,7 +125,7 @@ func (g *group[In, Out]) commit(batch []request[In, Out]) {
 		for i, r := range batch {
 			r.answer <- answer[Out]{out: out[i]}
 		}
-	case len(batch) > 1 && (db.Refused(err) || errors.Is(err, errOneBad)):
+	case len(batch) > 1 && oneToBlame(err):
 		g.commit(batch[:len(batch)/2])
 		g.commit(batch[len(batch)/2:])
 	default:
@@ -122,5 +135,11 @@ func (g *group[In, Out]) commit(batch []request[In, Out]) {
 	}
 }
 
-// errOneBad marks an error that one request of a group caused, so that it is looked for.
-var errOneBad = errors.New("one request of the group is bad")
+// oneToBlame says whether an error is about one request of a group, so that it is worth looking for: the database
+// refused a value, or an event has no meaning for its workflow. A limiter that is down is refused to everybody.
+func oneToBlame(err error) bool {
+	if errors.Is(err, db.ErrLimiterDown) {
+		return false
+	}
+	return db.Refused(err) || errors.Is(err, workflow.ErrNotApplicable)
+}

@@ -79,3 +79,20 @@ func exactlyOne(a string, hasA bool, b string, hasB bool) error {
 	}
 	return nil
 }
+
+const (
+	listMost    = 100    // how many lines a list has where no flag says otherwise
+	listLongest = 10_000 // what a list may have at most: it is read into memory
+)
+
+// listLimit adds the flag --limit to a command that lists, and its check.
+func listLimit(cmd *cobra.Command, most *int, standard int) {
+	cmd.Flags().IntVar(most, "limit", standard, "how many to list at most")
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if *most < 1 || *most > listLongest {
+			return misused(fmt.Errorf("--limit %d: give a number from 1 to %d", *most, listLongest))
+		}
+		return run(cmd, args)
+	}
+}

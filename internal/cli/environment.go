@@ -26,7 +26,7 @@ func (a *app) load(needs ...string) (config.Config, error) {
 }
 
 func (a *app) environment(needs ...string) (config.Config, map[string]string, error) {
-	environ, err := config.Environ(".env")
+	environ, err := a.environ(".env")
 	if err != nil {
 		return config.Config{}, nil, misused(err)
 	}
@@ -61,7 +61,7 @@ func (a *app) withStack(cfg config.Config, environ map[string]string) (config.Co
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 		return cfg, nil
 	}
-	stack, err := config.Environ(file)
+	stack, err := a.environ(file)
 	if err != nil {
 		return cfg, err
 	}

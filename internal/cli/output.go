@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
@@ -26,20 +27,19 @@ func isTerminal(stream any) bool {
 
 // clean makes a text from outside harmless for a terminal: what is not printable is shown as an escape.
 func clean(text string) string {
-	if !strings.ContainsFunc(text, harmful) && strings.ToValidUTF8(text, "") == text {
+	if utf8.ValidString(text) && !strings.ContainsFunc(text, harmful) {
 		return text
 	}
 	var b strings.Builder
 	for len(text) > 0 {
-		quoted := []rune(text)[0]
-		size := len(string(quoted))
-		if quoted == unicode.ReplacementChar && !strings.HasPrefix(text, string(unicode.ReplacementChar)) {
-			size = 1
+		r, size := utf8.DecodeRuneInString(text)
+		switch {
+		case r == utf8.RuneError && size == 1:
 			fmt.Fprintf(&b, `\x%02x`, text[0])
-		} else if harmful(quoted) {
-			b.WriteString(strings.Trim(strconv.QuoteRune(quoted), "'"))
-		} else {
-			b.WriteRune(quoted)
+		case harmful(r):
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		default:
+			b.WriteRune(r)
 		}
 		text = text[size:]
 	}

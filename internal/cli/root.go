@@ -9,6 +9,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/huntaze/hybrid-orchestrator/internal/config"
 )
 
 // Exit codes.
@@ -28,12 +30,13 @@ type app struct {
 
 	command  string         // the name of the one that runs
 	stack    string         // the file of a running `huntaze dev` whose settings are used; "" if none is
-	terminal func(any) bool // whether a reader or writer is a terminal
+	terminal func(any) bool // whether a reader or writer is a person's terminal
+	environ  func(files ...string) (map[string]string, error)
 }
 
 // Run carries out one command line and returns its exit code.
 func Run(ctx context.Context, version string, args []string, in io.Reader, out, errOut io.Writer) int {
-	a := &app{version: version, in: in, out: out, err: errOut, terminal: isTerminal}
+	a := &app{version: version, in: in, out: out, err: errOut, terminal: isTerminal, environ: config.Environ}
 	return a.run(ctx, args)
 }
 
@@ -85,7 +88,7 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misused(withUsage(cmd, err)) })
 	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) { a.command = cmd.Name() }
 	root.AddCommand(
-		a.workerCommand(), a.migrateCommand(),
+		a.devCommand(), a.workerCommand(), a.migrateCommand(),
 		a.sendCommand(), a.statusCommand(), a.explainCommand(), a.campaignCommand(),
 		a.limitsCommand(), a.doubtCommand(), a.deadLettersCommand(), a.quarantineCommand(),
 		a.configCommand(), a.doctorCommand(), a.healthcheckCommand(),

@@ -19,6 +19,9 @@ import (
 // MaxCapacity is the largest capacity of a rule: a token's number has twelve bits in the send ledger.
 const MaxCapacity = 4096
 
+// MaxRules is how many rules may apply together: a rule's number has four bits in the send ledger.
+const MaxRules = 16
+
 // Rule allows Capacity messages in any window of length Window.
 type Rule struct {
 	Capacity int
@@ -53,6 +56,9 @@ func ParseRules(text string) (Rules, error) {
 			return nil, err
 		}
 		rules = append(rules, rule)
+	}
+	if len(rules) > MaxRules {
+		return nil, fmt.Errorf("a limit may have at most %d rules, not %d; leave out those that others imply", MaxRules, len(rules))
 	}
 	return rules, nil
 }

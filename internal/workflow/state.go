@@ -133,6 +133,7 @@ func Begin(m Message, at time.Time) State {
 	switch {
 	case m.Attempts > 0 && m.Attempts >= m.MaxRetries:
 		s.Stage = StageFailed
+		s.WaitReason = WaitNone
 		s.LastError = retriesUsedUp
 	case m.Content == "":
 		s.Stage = StagePlanning

@@ -115,7 +115,7 @@ func queued(s State, e Event) (State, []Step, error) {
 		s.ProviderStates.OnlyFans = ProviderSending
 		return s, []Step{{Kind: StepSend}}, nil
 	case EventDeferred:
-		s.NotBefore = e.RetryAt
+		s.NotBefore = later(s.NotBefore, e.RetryAt)
 		s.WaitReason = e.Wait
 		s.ProviderStates.RateLimiter = ProviderThrottled
 		return s, nil, nil
@@ -160,10 +160,16 @@ func requeue(s State, e Event, wait WaitReason, onlyFans ProviderState) (State, 
 	s.WaitReason = wait
 	s.ProviderStates.RateLimiter = ProviderPending
 	s.ProviderStates.OnlyFans = onlyFans
-	if e.RetryAt.After(s.NotBefore) {
-		s.NotBefore = e.RetryAt
-	}
+	s.NotBefore = later(s.NotBefore, e.RetryAt)
 	return s, []Step{{Kind: StepRelease, At: s.NotBefore}}, nil
+}
+
+// later: nothing that happens to a message makes it go before its time.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 func fail(s State, e Event) State {

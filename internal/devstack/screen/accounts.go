@@ -158,7 +158,7 @@ func (p picture) legend() []line {
 		return nil
 	}
 	lines := []line{styled(dim, fmt.Sprintf("%s free  %s cooling  %s in use; a token comes back %s after its send has ended",
-		p.look.free(), p.look.cooling(), p.look.inUse(), window(p.s.Limit.Window)))}
+		p.look.free(), p.look.cooling(), p.look.inUse(), Window(p.s.Limit.Window)))}
 	most, who := 0, Account{}
 	for _, a := range p.s.Accounts {
 		for _, w := range a.Waits {

@@ -96,10 +96,11 @@ func (l Limit) String() string {
 	if l.Capacity == 0 {
 		return "no limit"
 	}
-	return fmt.Sprintf("limit: %d in %s for each account", l.Capacity, window(l.Window))
+	return fmt.Sprintf("limit: %d in %s for each account", l.Capacity, Window(l.Window))
 }
 
-func window(d time.Duration) string {
+// Window writes the length of a limit's window: "60 s", "24 h".
+func Window(d time.Duration) string {
 	if d%time.Hour == 0 {
 		return fmt.Sprintf("%d h", d/time.Hour)
 	}

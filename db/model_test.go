@@ -1,0 +1,528 @@
+package db_test
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/limit"
+	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
+)
+
+// model is the oracle of the property test: what the database must hold after each operation, in plain Go, one
+// message at a time, without SQL, batches or locks.
+type model struct {
+	now       time.Time
+	policies  map[limit.Scope]map[string]modelPolicy // "" is the default
+	campaigns map[campaignKey]db.CampaignState
+	messages  map[workflow.Key]*modelMessage
+	byID      map[uuid.UUID]*modelMessage
+	attempts  map[db.Attempt]*modelAttempt
+	buckets   map[string]map[modelSlot]modelToken // by account
+	holds     []*modelHold
+	rests     map[string]modelRest
+}
+
+type campaignKey struct{ userID, campaignID string }
+
+type modelPolicy struct {
+	rules   limit.Rules
+	guard   time.Duration
+	changed time.Time
+}
+
+type modelMessage struct {
+	id       uuid.UUID
+	key      workflow.Key
+	campaign string
+	priority workflow.Priority
+	state    workflow.State
+	sequence int
+}
+
+type modelAttempt struct {
+	db.Attempt
+	message         *modelMessage
+	state           string
+	bypass          bool
+	fence           int64
+	reservedAt      time.Time
+	reservationEnds time.Time
+	startedAt       time.Time
+	deadline        time.Time // of the call; zero: not begun
+	endedAt         time.Time
+	slots           []int
+}
+
+type modelHold struct {
+	attempt      *modelAttempt
+	scope        limit.Scope
+	key          string
+	rule, slot   int
+	lower, upper time.Time
+}
+
+type modelSlot struct{ rule, slot int }
+
+type modelToken struct {
+	busy    time.Time
+	attempt db.Attempt
+}
+
+type modelRest struct {
+	until, since time.Time
+	count        int
+}
+
+func newModel(now time.Time, account, recipient limit.Rules) *model {
+	return &model{
+		now: now,
+		policies: map[limit.Scope]map[string]modelPolicy{
+			limit.ScopeAccount: {"": {rules: account, guard: guard}}, limit.ScopeRecipient: {"": {rules: recipient, guard: guard}},
+		},
+		campaigns: map[campaignKey]db.CampaignState{}, messages: map[workflow.Key]*modelMessage{}, byID: map[uuid.UUID]*modelMessage{},
+		attempts: map[db.Attempt]*modelAttempt{}, buckets: map[string]map[modelSlot]modelToken{}, rests: map[string]modelRest{},
+	}
+}
+
+func (m *model) policy(scope limit.Scope, userID string) modelPolicy {
+	if own, ok := m.policies[scope][userID]; ok {
+		return own
+	}
+	return m.policies[scope][""]
+}
+
+// guard is the one that a release goes by: the longer of an account's two.
+func (m *model) guard(userID string) time.Duration {
+	return max(m.policy(limit.ScopeAccount, userID).guard, m.policy(limit.ScopeRecipient, userID).guard)
+}
+
+func (m *model) ingest(d workflow.Delivery, id uuid.UUID) {
+	key := d.Message.Key()
+	if m.messages[key] != nil {
+		return
+	}
+	one := &modelMessage{id: id, key: key, campaign: d.Message.CampaignID, priority: d.Message.Priority, state: workflow.Begin(d.Message, m.now)}
+	m.messages[key], m.byID[id] = one, one
+}
+
+func (m *model) running(one *modelMessage) bool {
+	state := m.campaigns[campaignKey{one.key.UserID, one.campaign}]
+	return one.campaign == "" || state == "" || state == db.CampaignRunning
+}
+
+// held lists the holds of a bucket that are in force.
+func (m *model) held(scope limit.Scope, key string) []*modelHold {
+	var found []*modelHold
+	for _, h := range m.holds {
+		if h.scope == scope && h.key == key && h.upper.After(m.now) {
+			found = append(found, h)
+		}
+	}
+	return found
+}
+
+func (m *model) ledgerBucket(scope limit.Scope, key string, rules limit.Rules) *limit.Bucket {
+	b := limit.NewBucket(rules)
+	for _, h := range m.held(scope, key) {
+		b.Add(h.rule, limit.Use{Slot: h.slot, FreeAt: h.upper})
+	}
+	return b
+}
+
+func (m *model) accountBucket(userID string, rules limit.Rules) *limit.Bucket {
+	b := limit.NewBucket(rules)
+	for at, token := range m.buckets[userID] {
+		if at.rule < len(rules) {
+			b.Add(at.rule, limit.Use{Slot: at.slot, FreeAt: token.busy.Add(rules[at.rule].Window + m.guard(userID))})
+		}
+	}
+	return b
+}
+
+// candidates are the messages of an account that a release looks at, the best first.
+func (m *model) candidates(userID string, most int) []*modelMessage {
+	type group struct {
+		campaign string
+		priority workflow.Priority
+	}
+	groups := map[group][]*modelMessage{}
+	for _, one := range m.byID {
+		if one.key.UserID == userID && one.state.Stage == workflow.StageQueued && m.running(one) {
+			at := group{one.campaign, one.priority}
+			groups[at] = append(groups[at], one)
+		}
+	}
+	var due []*modelMessage
+	for _, all := range groups {
+		slices.SortFunc(all, urgency)
+		for _, one := range all[:min(most, len(all))] {
+			if !one.state.NotBefore.After(m.now) {
+				due = append(due, one)
+			}
+		}
+	}
+	slices.SortFunc(due, urgency)
+	return due
+}
+
+func urgency(a, b *modelMessage) int {
+	return cmp.Or(cmp.Compare(a.priority, b.priority), a.state.NotBefore.Compare(b.state.NotBefore), slices.Compare(a.id[:], b.id[:]))
+}
+
+// release says which messages go and which are put off because of their recipient.
+func (m *model) release(request db.Release) (released []*modelAttempt, deferred []*modelMessage) {
+	user := request.UserID
+	account, recipient := m.policy(limit.ScopeAccount, user), m.policy(limit.ScopeRecipient, user)
+	rest := m.rests[user]
+	wanted := 0
+	bucket := m.accountBucket(user, account.rules)
+	if request.Bypass {
+		bucket = m.ledgerBucket(limit.ScopeAccount, user, account.rules)
+	}
+	if !rest.until.After(m.now) {
+		wanted = bucket.Free(m.now, 100)
+		if request.Bypass {
+			wanted = min(wanted, request.Allowance)
+		}
+		if rest.count > 0 {
+			wanted = min(wanted, 1)
+		}
+	}
+	most := 1
+	if wanted > 0 {
+		most = wanted + 10
+	}
+	until := func(r limit.Rule) time.Time { return m.now.Add(hold + r.Window + m.guard(user)) }
+	recipients := map[string]*limit.Bucket{}
+	for _, one := range m.candidates(user, most) {
+		if len(released) >= wanted {
+			break
+		}
+		to := recipients[one.key.RecipientID]
+		if to == nil {
+			to = m.ledgerBucket(limit.ScopeRecipient, one.key.RecipientID, recipient.rules)
+			recipients[one.key.RecipientID] = to
+		}
+		recipientSlots, free := to.Take(m.now, until)
+		if !free {
+			deferred = append(deferred, one)
+			continue
+		}
+		slots, _ := bucket.Take(m.now, until)
+		released = append(released, m.reserve(one, request.Bypass, slots, recipientSlots, until))
+	}
+	released = m.refuse(user, request.Bypass, released)
+	if rest.count > 0 && len(released) > 0 {
+		rest.until = m.now.Add(45 * time.Second)
+		m.rests[user] = rest
+	}
+	for _, a := range released {
+		m.commit(a)
+	}
+	return released, deferred
+}
+
+// reserve makes the attempt that a message would get, with its holds, which are not yet in the ledger.
+func (m *model) reserve(one *modelMessage, bypass bool, slots, recipientSlots []int, until func(limit.Rule) time.Time) *modelAttempt {
+	a := &modelAttempt{
+		Attempt: db.Attempt{Workflow: one.id, Sequence: one.sequence + 1}, message: one, state: "reserved", bypass: bypass,
+		reservedAt: m.now, reservationEnds: m.now.Add(db.DefaultReservation), slots: slots,
+	}
+	for rule, slot := range slots {
+		m.holds = append(m.holds, &modelHold{attempt: a, scope: limit.ScopeAccount, key: one.key.UserID, rule: rule, slot: slot,
+			lower: m.now, upper: until(m.policy(limit.ScopeAccount, one.key.UserID).rules[rule])})
+	}
+	for rule, slot := range recipientSlots {
+		m.holds = append(m.holds, &modelHold{attempt: a, scope: limit.ScopeRecipient, key: one.key.RecipientID, rule: rule, slot: slot,
+			lower: m.now, upper: until(m.policy(limit.ScopeRecipient, one.key.UserID).rules[rule])})
+	}
+	return a
+}
+
+// refuse takes back those whose tokens the ledger has in use, which only happens after a bypass: the bucket was
+// not told of it.
+func (m *model) refuse(userID string, bypass bool, chosen []*modelAttempt) (kept []*modelAttempt) {
+	for _, a := range chosen {
+		if !m.overlaps(a) {
+			kept = append(kept, a)
+			continue
+		}
+		m.holds = slices.DeleteFunc(m.holds, func(h *modelHold) bool { return h.attempt == a })
+	}
+	if len(kept) < len(chosen) && !bypass {
+		// The tokens of those that stay are not yet in force while the bucket is corrected.
+		m.sync(userID, kept)
+	}
+	return kept
+}
+
+func (m *model) overlaps(a *modelAttempt) bool {
+	for _, mine := range m.holds {
+		if mine.attempt != a {
+			continue
+		}
+		for _, h := range m.holds {
+			if h.attempt != a && h.attempt.reservedAt.Before(a.reservedAt) || h.attempt != a && m.attempts[h.attempt.Attempt] == h.attempt {
+				if h.scope == mine.scope && h.key == mine.key && h.rule == mine.rule && h.slot == mine.slot && h.upper.After(m.now) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func (m *model) commit(a *modelAttempt) {
+	m.attempts[a.Attempt] = a
+	a.message.sequence++
+	a.message.state, _, _ = workflow.Transition(a.message.state, workflow.Event{Kind: workflow.EventReleased, At: m.now})
+	if a.bypass {
+		return
+	}
+	for rule, slot := range a.slots {
+		m.token(a.message.key.UserID, modelSlot{rule, slot}, modelToken{busy: m.now.Add(hold), attempt: a.Attempt})
+	}
+}
+
+func (m *model) token(userID string, at modelSlot, token modelToken) {
+	if m.buckets[userID] == nil {
+		m.buckets[userID] = map[modelSlot]modelToken{}
+	}
+	m.buckets[userID][at] = token
+}
+
+// sync makes the bucket of an account agree with the ledger, the given attempts left out.
+func (m *model) sync(userID string, without []*modelAttempt) {
+	policy := m.policy(limit.ScopeAccount, userID)
+	latest := map[modelSlot]*modelHold{}
+	for _, h := range m.held(limit.ScopeAccount, userID) {
+		if h.rule >= len(policy.rules) || slices.Contains(without, h.attempt) {
+			continue
+		}
+		at := modelSlot{h.rule, h.slot}
+		if l := latest[at]; l == nil || h.lower.After(l.lower) {
+			latest[at] = h
+		}
+	}
+	for at, h := range latest {
+		busy := h.attempt.endedAt
+		switch h.attempt.state {
+		case "reserved", "in_flight", "unknown":
+			busy = h.upper.Add(-policy.rules[at.rule].Window - policy.guard)
+		}
+		m.token(userID, at, modelToken{busy: busy, attempt: h.attempt.Attempt})
+	}
+	for at, token := range m.buckets[userID] {
+		a := m.attempts[token.attempt]
+		if latest[at] != nil || a == nil {
+			continue
+		}
+		switch a.state {
+		case "accepted", "rejected":
+			token.busy = a.endedAt
+		case "not_sent", "withdrawn":
+			token.busy = time.Unix(0, 0)
+		}
+		m.token(userID, at, token)
+	}
+}
+
+// begin says whether the call of an attempt may start.
+func (m *model) begin(a *modelAttempt) db.Verdict {
+	if a.state != "reserved" {
+		return db.VerdictDone
+	}
+	if !a.reservationEnds.After(m.now) || !m.running(a.message) {
+		return db.VerdictWithdraw
+	}
+	a.state, a.startedAt, a.deadline = "in_flight", m.now, m.now.Add(20*time.Second)
+	return db.VerdictGo
+}
+
+// finish says whether a report changes anything, and does what it says.
+func (m *model) finish(r db.Finish, bucketKnows bool) (applied bool) {
+	a := m.attempts[r.Attempt]
+	if a == nil || a.fence != r.Fence || !m.closes(a, r.Outcome) {
+		return false
+	}
+	a.endedAt = m.now
+	a.state = string(r.Outcome)
+	if r.Outcome == workflow.EventRateLimited {
+		a.state = "not_sent"
+	}
+	m.move(a, r)
+	m.returnTokens(a, r.Outcome, bucketKnows)
+	m.rest(a, r)
+	return true
+}
+
+func (m *model) closes(a *modelAttempt, outcome workflow.EventKind) bool {
+	switch a.state {
+	case "reserved":
+		return outcome == workflow.EventWithdrawn
+	case "in_flight":
+		return true
+	case "unknown":
+		return outcome != workflow.EventUnknown && outcome != workflow.EventWithdrawn
+	case "not_sent", "withdrawn":
+		if outcome != workflow.EventAccepted {
+			return false
+		}
+		for _, other := range m.attempts {
+			if other.message == a.message && slices.Contains([]string{"reserved", "in_flight", "unknown", "accepted"}, other.state) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+func (m *model) move(a *modelAttempt, r db.Finish) {
+	event := workflow.Event{Kind: r.Outcome, At: m.now, Reason: r.Reason}
+	switch r.Outcome {
+	case workflow.EventNotSent:
+		event.RetryAt = m.now.Add(workflow.RetryDelay(a.message.state.Attempts + 1))
+		if r.ResolvedBy != "" {
+			event.RetryAt = m.now
+		}
+	case workflow.EventWithdrawn:
+		if r.Fence != 0 {
+			event.RetryAt = m.now.Add(time.Second)
+		}
+	}
+	next, _, err := workflow.Transition(a.message.state, event)
+	if err != nil {
+		panic(err)
+	}
+	a.message.state = next
+}
+
+func (a *modelAttempt) arrived() bool { return a.state != "not_sent" && a.state != "withdrawn" }
+
+// callEnd is when the call of a closed attempt has certainly ended.
+func (m *model) callEnd(a *modelAttempt) time.Time {
+	if a.state != "unknown" {
+		return a.endedAt
+	}
+	end := a.endedAt
+	if a.deadline.After(end) {
+		end = a.deadline
+	}
+	return end.Add(120 * time.Second)
+}
+
+// slack: the hold of a recipient's token that lasts a day may end some minutes late, which saves a write.
+func slack(scope limit.Scope, r limit.Rule) bool {
+	return scope == limit.ScopeRecipient && r.Window/200 > hold
+}
+
+func (m *model) returnTokens(a *modelAttempt, outcome workflow.EventKind, bucketKnows bool) {
+	for _, h := range m.holds {
+		if h.attempt != a || !h.upper.After(m.now) {
+			continue
+		}
+		policy := m.policy(h.scope, a.message.key.UserID)
+		switch {
+		case h.rule >= len(policy.rules):
+			continue // of a rule that is gone: it stays as it is
+		case !a.arrived():
+			h.upper = latest(h.lower, m.now)
+		case slack(h.scope, policy.rules[h.rule]):
+		default:
+			h.upper = m.callEnd(a).Add(policy.rules[h.rule].Window + policy.guard)
+		}
+	}
+	if !bucketKnows {
+		return
+	}
+	for rule, slot := range a.slots {
+		at := modelSlot{rule, slot}
+		if m.buckets[a.message.key.UserID][at].attempt != a.Attempt {
+			continue
+		}
+		busy := time.Unix(0, 0)
+		if a.arrived() {
+			busy = m.callEnd(a)
+		}
+		m.token(a.message.key.UserID, at, modelToken{busy: busy, attempt: a.Attempt})
+	}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func (m *model) rest(a *modelAttempt, r db.Finish) {
+	user := a.message.key.UserID
+	rest := m.rests[user]
+	switch {
+	case r.Rest > 0:
+		length := r.Rest
+		if r.Outcome == workflow.EventNotSent {
+			length = min(r.Rest<<min(rest.count, 10), max(r.Rest, time.Minute))
+		}
+		rest = modelRest{until: latest(rest.until, m.now.Add(length)), since: m.now, count: rest.count + 1}
+	case r.Outcome == workflow.EventAccepted || r.Outcome == workflow.EventRejected:
+		if rest.count > 0 && a.startedAt.After(rest.since) {
+			rest = modelRest{since: rest.since}
+		}
+	}
+	m.rests[user] = rest
+}
+
+// setLimit changes the rules of a scope, and the length of the holds that are in force. Nil rules: the account
+// has none of its own any more.
+func (m *model) setLimit(scope limit.Scope, userID string, rules limit.Rules, newGuard time.Duration) {
+	if rules == nil {
+		delete(m.policies[scope], userID)
+	} else {
+		if newGuard < 0 {
+			newGuard = m.policy(scope, userID).guard
+		}
+		m.policies[scope][userID] = modelPolicy{rules: rules, guard: newGuard}
+	}
+	for _, h := range m.holds {
+		policy := m.policy(h.scope, h.attempt.message.key.UserID)
+		if h.scope != scope || userID != "" && h.attempt.message.key.UserID != userID || !h.upper.After(m.now) || h.rule >= len(policy.rules) {
+			continue
+		}
+		end := h.lower.Add(hold)
+		if h.attempt.state != "reserved" && h.attempt.state != "in_flight" {
+			end = m.callEnd(h.attempt)
+		}
+		h.upper = latest(h.lower, end.Add(policy.rules[h.rule].Window+policy.guard))
+	}
+}
+
+// reconcile is what the reconciler does to a fleet whose only fault is that workers were lost.
+func (m *model) reconcile() {
+	for _, a := range m.attempts {
+		switch {
+		case a.state == "reserved" && a.reservationEnds.Before(m.now.Add(-time.Second)):
+			m.finish(db.Finish{Attempt: a.Attempt, Outcome: workflow.EventWithdrawn, Reason: "reservation_expired"}, true)
+		case a.state == "in_flight" && a.deadline.Before(m.now.Add(-15*time.Second)):
+			m.finish(db.Finish{Attempt: a.Attempt, Fence: a.fence, Outcome: workflow.EventUnknown, Reason: "worker_lost"}, true)
+		}
+	}
+	for _, one := range m.byID {
+		if one.state.Stage == workflow.StageQueued && m.campaigns[campaignKey{one.key.UserID, one.campaign}] == db.CampaignCancelled {
+			one.state.Stage, one.state.WaitReason = workflow.StageCancelled, workflow.WaitNone
+		}
+	}
+	for user, tokens := range m.buckets {
+		for _, token := range tokens {
+			if a := m.attempts[token.attempt]; token.busy.After(m.now) && a.state != "reserved" && a.state != "in_flight" && a.state != "unknown" {
+				m.sync(user, nil)
+				break
+			}
+		}
+	}
+}

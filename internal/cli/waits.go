@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/huntaze/hybrid-orchestrator/db"
+)
+
+// waitInWords says what a message waits for, until when, and who can do something about it.
+func waitInWords(w db.Workflow, wait db.Wait, now time.Time) string {
+	until := when(wait.Until, now)
+	switch wait.Kind {
+	case db.WaitsForCampaign:
+		return joined(fmt.Sprintf("campaign %s is paused since %s", w.CampaignID, moment(wait.Since)), wait.Reason) +
+			fmt.Sprintf("; to go on: huntaze campaign resume %s %s", w.UserID, w.CampaignID)
+	case db.WaitsForClosing:
+		return fmt.Sprintf("campaign %s was cancelled at %s: it is never sent, and closed within a minute", w.CampaignID, moment(wait.Since))
+	case db.WaitsForFleet:
+		return joined("the whole fleet is frozen until "+until, wait.Reason)
+	case db.WaitsForRest:
+		return joined(fmt.Sprintf("account %s rests until %s", w.UserID, until), reasonInWords(wait.Reason)) +
+			fmt.Sprintf("; to end it now: huntaze limits wake %s", w.UserID)
+	case db.WaitsForProbe:
+		return joined(fmt.Sprintf("account %s sends one message at a time until one gets through", w.UserID), reasonInWords(wait.Reason)) + ahead(wait)
+	case db.WaitsForSchedule:
+		return "its schedule: not before " + until
+	case db.WaitsForRecipient:
+		return fmt.Sprintf("the limit of recipient %s, until %s", w.RecipientID, until)
+	case db.WaitsForRetry:
+		return joined(fmt.Sprintf("its next try, after %d of %d tries, not before %s", w.State.Attempts, w.State.MaxRetries, until), wait.Reason)
+	case db.WaitsForToken:
+		return fmt.Sprintf("no token of account %s is free: the next one at %s", w.UserID, until) + ahead(wait) + expected(wait, now)
+	case db.WaitsForTurn:
+		return fmt.Sprintf("account %s has a token free: it is released as soon as a worker looks", w.UserID) + ahead(wait) + lookAt(wait, now)
+	case db.WaitsForProvider:
+		return joined("a provider that writes its text from the brief", wait.Reason)
+	case db.WaitsForWorker:
+		return fmt.Sprintf("it has its tokens; a worker begins the call until %s, or they are given back", until)
+	case db.WaitsForReply:
+		return fmt.Sprintf("it is being sent since %s by worker %s; the call ends until %s", moment(wait.Since), wait.Worker, until)
+	case db.WaitsForReport:
+		return fmt.Sprintf("worker %s has not said how the call since %s ended; at %s it is taken for lost, and the message is in doubt", wait.Worker, moment(wait.Since), until)
+	case db.WaitsForLookUp:
+		return doubtInWords(wait) + fmt.Sprintf("; the gateway is asked at %s", until) + settles(wait, now)
+	case db.WaitsForOperator:
+		return doubtInWords(wait) + "; the gateway can't say, so an operator must decide" + settles(wait, now) +
+			fmt.Sprintf(": huntaze doubt resolve %s --user %s --sent or --not-sent", w.WorkflowID, w.UserID)
+	default:
+		return "no attempt of it is open: the reconciler puts it back within two minutes"
+	}
+}
+
+func ahead(wait db.Wait) string {
+	if wait.Ahead == nil {
+		return ""
+	}
+	return fmt.Sprintf("; %s of the account ahead of it", counted(*wait.Ahead, "message"))
+}
+
+func counted(c db.Count, word string) string {
+	if c.Number == 1 {
+		return number(c) + " " + word
+	}
+	return number(c) + " " + word + "s"
+}
+
+func expected(wait db.Wait, now time.Time) string {
+	if wait.Expected.IsZero() {
+		return ""
+	}
+	return "; expected about " + when(wait.Expected, now)
+}
+
+func lookAt(wait db.Wait, now time.Time) string {
+	if wait.Until.IsZero() {
+		return ""
+	}
+	return "; at the latest at " + when(wait.Until, now)
+}
+
+func doubtInWords(wait db.Wait) string {
+	return joined(fmt.Sprintf("in doubt since %s", moment(wait.Since)), reasonInWords(wait.Reason), word("look-ups so far", wait.LookUps))
+}
+
+func settles(wait db.Wait, now time.Time) string {
+	if wait.Settles.After(now) {
+		return "; it may still be on its way until " + when(wait.Settles, now)
+	}
+	return ""
+}

@@ -1,0 +1,337 @@
+package devstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/huntaze/hybrid-orchestrator/internal/devstack/screen"
+	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
+	"github.com/huntaze/hybrid-orchestrator/queue"
+)
+
+const (
+	// drawEvery is the time between two pictures.
+	drawEvery = 250 * time.Millisecond
+	// stopWithin bounds a stop: what still runs then may be killed without harm.
+	stopWithin = 60 * time.Second
+	// tableEach and tableMost bound the table at the end of the sample.
+	tableEach = 4
+	tableMost = 40
+)
+
+// ErrTimeOver says that the sample had not ended within Session.For.
+var ErrTimeOver = errors.New("the sample has not ended in time")
+
+// Session is one run of `huntaze dev`: a stack, the sample, and somebody who watches.
+type Session struct {
+	Options
+	Out         io.Writer
+	Plain       bool // lines, also on a terminal
+	NoSample    bool
+	For         time.Duration   // stop when the sample has ended, or after that long; 0: run until ctx ends
+	Command     string          // how a person calls this program, for instance "go run ./cmd/huntaze"
+	WantedLimit string          // of --limit, as limit.Rules.String writes it; empty: none was given
+	Hurry       <-chan struct{} // closed when a stop shall no longer wait
+	ParentGone  func() bool     // says that nobody is there any more who could stop this; may be nil
+	Environ     func(string) string
+}
+
+// Run starts the stack, shows what goes through it, and stops it when ctx ends. It returns nil for a stop that was asked for.
+func (s Session) Run(ctx context.Context) (err error) {
+	r := &run{Session: s, view: newView(s.Out, s.Plain, s.Environ)}
+	defer func() { err = errors.Join(err, r.view.close()) }()
+	if err := r.start(ctx); err != nil {
+		return err
+	}
+	err = r.watch(ctx)
+	return errors.Join(err, r.stop(ctx, err))
+}
+
+// run is a session on its way.
+type run struct {
+	Session
+	view    view
+	stack   *Stack
+	watcher *watcher
+	name    string // of the messages of this run
+	sending chan error
+	until   <-chan time.Time // the end of Session.For
+	told    bool             // the table was printed
+}
+
+func (r *run) start(ctx context.Context) error {
+	if err := r.view.say("huntaze dev: everything in one process. What is simulated says so.", ""); err != nil {
+		return err
+	}
+	began := time.Now()
+	options := r.Options
+	options.Started = r.tellPart
+	var err error
+	if r.stack, err = Start(ctx, options); err != nil {
+		return err
+	}
+	r.name = runName(began)
+	if err := writeMore(r.stack.folder.more(), r.name+"m"); err != nil {
+		return errors.Join(err, r.stack.Stop(context.WithoutCancel(ctx)))
+	}
+	if r.watcher, err = newWatcher(ctx, r.stack); err != nil {
+		return errors.Join(err, r.stack.Stop(context.WithoutCancel(ctx)))
+	}
+	_ = r.view.say(fmt.Sprintf("  %-10s%s, kept for the next start (--fresh starts anew)", "Data", shown(r.stack.folder.path)),
+		"", fmt.Sprintf("Ready after %s.", screen.Span(time.Since(began))))
+	_ = r.view.say(r.found()...)
+	if r.For > 0 {
+		r.until = time.After(r.For)
+	}
+	return nil
+}
+
+func (r *run) tellPart(p Part) {
+	_ = r.view.say(strings.TrimRight(fmt.Sprintf("  %-10s%-37s%s", p.Name, p.What, p.Where), " "))
+}
+
+// found tells what earlier runs left, and which limit holds.
+func (r *run) found() (text []string) {
+	rules := r.watcher.limits.policy.Account.String()
+	if r.WantedLimit != "" && r.WantedLimit != rules {
+		text = append(text, fmt.Sprintf("--limit %s is not used: this database has %s since its first start. Use --fresh, or `%s limits set`.", r.WantedLimit, rules, r.Command))
+	}
+	var ended, open int
+	for _, a := range r.watcher.progress.Accounts {
+		for stage, n := range a.Stages {
+			if stage.Final() {
+				ended += n
+			} else {
+				open += n
+			}
+		}
+	}
+	if ended+open > 0 {
+		text = append(text, fmt.Sprintf("Found from earlier runs: %s, %d of them on their way; those go on.", countOf(ended+open, "message", "messages"), open))
+	}
+	return text
+}
+
+// watch puts the sample on the queue and shows what happens until ctx ends, the time is over, or a part fails.
+func (r *run) watch(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	looking := make(chan struct{})
+	go func() {
+		defer close(looking)
+		r.watcher.run(ctx)
+	}()
+	defer func() { cancel(); <-looking }()
+	if err := r.beginSample(ctx); err != nil {
+		return err
+	}
+	if r.sending != nil {
+		defer func() { cancel(); <-r.sending }()
+	}
+	tick := time.NewTicker(drawEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-r.stack.fleet.failed:
+			return err
+		case <-r.until:
+			return r.timeOver()
+		case <-tick.C:
+		}
+		over, err := r.turn()
+		if over || err != nil {
+			return err
+		}
+	}
+}
+
+// turn draws once; over says that there is nothing more to wait for.
+func (r *run) turn() (over bool, err error) {
+	if r.stack.database.lost() {
+		return true, fmt.Errorf("Postgres ended unasked; its log is in %s", shown(r.stack.folder.postgres()))
+	}
+	if r.ParentGone != nil && r.ParentGone() {
+		return true, nil
+	}
+	if err := r.view.show(r.watcher.snapshot(r.sendMore()), r.watcher.news()); err != nil {
+		return true, err
+	}
+	if r.watcher.sampleEnded() {
+		r.told = true
+		if err := r.view.say(r.report()...); err != nil {
+			return true, err
+		}
+		return r.For > 0, nil
+	}
+	return false, nil
+}
+
+func (r *run) timeOver() error {
+	if r.watcher.sample == nil || r.told {
+		return nil
+	}
+	_ = r.view.say(r.report()...)
+	return fmt.Errorf("%w: %s", ErrTimeOver, r.For)
+}
+
+// sampleAllowed says why there must be no sample, or nothing.
+func (r *run) sampleAllowed() string {
+	switch {
+	case isAWS(r.stack.at.SQSEndpoint):
+		return "AWS_ENDPOINT_URL_SQS is AWS itself, which is no place for a sample"
+	case r.stack.gateway.sim == nil && !isLoopback(r.stack.at.GatewayURL):
+		return "GATEWAY_URL is on another machine and may be a real gateway, which is no place for a sample"
+	}
+	return ""
+}
+
+func (r *run) beginSample(ctx context.Context) error {
+	if r.NoSample {
+		return r.view.say("", "No sample. From a second terminal: "+r.sendMore(), "")
+	}
+	if why := r.sampleAllowed(); why != "" {
+		return r.view.say("", "No sample: "+why+". Send messages of your own: "+r.Command+" send FILE", "")
+	}
+	now := time.Now()
+	all := waves(sampleText, r.name, now)
+	sample := newFollower(slices.Concat(all...), r.Queue.Limits)
+	expect := r.watcher.limits.estimate(now, sample.messages, r.watcher.progress.Accounts)
+	r.watcher.follow(sample, expect)
+	if r.stack.gateway.sim != nil {
+		if err := r.stack.gateway.loseReply(doubtful); err != nil {
+			return err
+		}
+	}
+	if err := r.view.say(r.introduce(sample, expect.Sub(now), expect)...); err != nil {
+		return err
+	}
+	r.sending = make(chan error, 1)
+	go func() { r.sending <- r.send(ctx, all) }()
+	return nil
+}
+
+// introduce says what is going to be seen.
+func (r *run) introduce(sample *follower, length time.Duration, end time.Time) []string {
+	counts := map[string]int{}
+	most := ""
+	for _, m := range sample.messages {
+		if m.problem == nil && !m.again {
+			if counts[m.key.UserID]++; counts[m.key.UserID] > counts[most] {
+				most = m.key.UserID
+			}
+		}
+	}
+	text := []string{"", fmt.Sprintf("A sample of %s for %d accounts goes on the SQS queue now.", countOf(len(sample.messages), "message", "messages"), len(sample.accounts()))}
+	limit := r.watcher.limits.account()
+	if limit.Capacity > 0 && counts[most] > limit.Capacity {
+		text = append(text, fmt.Sprintf("%s has %d of them and may send %d in any %s: the others wait their turn.", most, counts[most], limit.Capacity, screen.Window(limit.Window)),
+			fmt.Sprintf("So this takes about %s, until %s. Waiting is the limit doing its work.", screen.Span(length.Round(time.Second)), screen.Clock(end)))
+	} else {
+		text = append(text, fmt.Sprintf("The last is expected to go about %s.", screen.Clock(end)))
+	}
+	return append(text, "Among them: one message twice, two that can't be used, an urgent one, one for later, two for one",
+		"recipient, and one whose reply the gateway loses.", "")
+}
+
+// send puts the sample on the queue, wave by wave.
+func (r *run) send(ctx context.Context, all [][]string) error {
+	api, err := queue.NewClient(ctx, r.Region, r.stack.at.SQSEndpoint)
+	if err != nil {
+		return r.sampleFailed(err)
+	}
+	sender := queue.Sender{API: api, Queue: r.Queue.Queue, Limits: r.Queue.Limits, Force: true, Senders: 1}
+	for i, wave := range all {
+		if i > 0 {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(wavePause):
+			}
+		}
+		result, err := sender.Send(ctx, strings.NewReader(strings.Join(wave, "\n")))
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err == nil && result.Failed > 0 {
+			err = fmt.Errorf("%d of %d messages were refused", result.Failed, len(wave))
+		}
+		if err != nil {
+			return r.sampleFailed(err)
+		}
+	}
+	return nil
+}
+
+// sampleFailed makes the failure seen; the stack goes on.
+func (r *run) sampleFailed(err error) error {
+	r.stack.logger.Error("the sample could not be put on the queue", "error", err)
+	return err
+}
+
+func (r *run) sendMore() string { return r.Command + " send " + shown(r.stack.folder.more()) }
+
+// report is the table, and how to go on.
+func (r *run) report() []string {
+	r.watcher.mu.Lock()
+	rows := r.watcher.sample.rows(r.watcher.limits)
+	urgent := r.watcher.sample.messages[0].key.WorkflowID
+	for _, m := range r.watcher.sample.messages {
+		if m.priority == workflow.PriorityUrgent {
+			urgent = m.key.WorkflowID
+		}
+	}
+	r.watcher.mu.Unlock()
+	text := []string{fmt.Sprintf("What happened to the %d messages of the sample:", len(rows)), ""}
+	text = append(text, screen.Table(rows, r.view.size(), tableEach, tableMost, r.view.look())...)
+	if r.For > 0 {
+		return append(text, "")
+	}
+	addrs := r.stack.fleet.adminAddrs()
+	return append(text, "", "How to go on, from a second terminal in this folder:",
+		"  "+r.sendMore(), "      six more messages; write a file of your own like it",
+		"  "+r.Command+" explain "+urgent, "      the life of one message, here of the urgent one",
+		"  curl http://"+addrs[0]+"/metrics", "      what a worker counts; /readyz says how it is",
+		"This keeps running until Ctrl-C.", "")
+}
+
+// stop stops the stack and says what remains.
+func (r *run) stop(ctx context.Context, failed error) error {
+	_ = r.view.say("Stopping: the workers finish what is in flight, then the queues are saved and Postgres stops.")
+	began := time.Now()
+	last := r.watcher.snapshot("")
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), stopWithin, fmt.Errorf("it took longer than %s", stopWithin))
+	defer cancel()
+	if r.Hurry != nil {
+		hurried, hurry := context.WithCancelCause(ctx)
+		defer hurry(nil)
+		ctx = hurried
+		done := make(chan struct{})
+		defer close(done)
+		go func() {
+			select {
+			case <-r.Hurry:
+				hurry(errors.New("asked for twice"))
+			case <-done:
+			}
+		}()
+	}
+	err := r.stack.Stop(ctx)
+	if err != nil || failed != nil {
+		return err
+	}
+	sent, open := 0, 0
+	for _, a := range last.Accounts {
+		sent, open = sent+a.Sent, open+a.Queued+a.Sending+a.InDoubt
+	}
+	text := fmt.Sprintf("Stopped after %s.", screen.Span(time.Since(began)))
+	if open > 0 {
+		text += fmt.Sprintf(" %s for the next start.", countOf(open, "message waits", "messages wait"))
+	}
+	return r.view.say(text + " The data is in " + shown(r.stack.folder.path) + ".")
+}

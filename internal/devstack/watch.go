@@ -1,0 +1,319 @@
+package devstack
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/devstack/screen"
+	"github.com/huntaze/hybrid-orchestrator/internal/gateway/gatewaysim"
+	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
+)
+
+const (
+	// lookEvery is the time between two looks at the database.
+	lookEvery = 500 * time.Millisecond
+	// lookShare keeps looks from costing more than a twentieth of the time, however much there is to count.
+	lookShare = 20
+	// listEvery is the time between two looks for accounts that are not shown yet.
+	listEvery = 5 * time.Second
+	// accountsMost is how many accounts there is a look at.
+	accountsMost = 20
+	// problemsMost is how many problems are kept to be shown.
+	problemsMost = 5
+	// arrivalsMost is how many arrivals a picture may show.
+	arrivalsMost = 40
+)
+
+// watcher looks at the stack from time to time, and makes pictures of what it saw last.
+type watcher struct {
+	stack  *Stack
+	limits limits
+
+	mu          sync.Mutex
+	sample      *follower // nil: there is none
+	expect      time.Time // when the sample ends
+	ended       bool
+	users       []string
+	listed      time.Time
+	progress    db.Progress
+	shift       time.Duration    // from the database's clock to ours
+	problems    []screen.Problem // the latest
+	untold      []screen.Problem // since the last call of news
+	quarantined int64            // the latest entry seen
+	trouble     string
+	duplicates  int // that the bridges had seen when the sample began
+	lastSeq     int64
+	recent      []gatewaysim.Arrival
+}
+
+// newWatcher notes what is there already.
+func newWatcher(ctx context.Context, s *Stack) (*watcher, error) {
+	w := &watcher{stack: s}
+	policies, err := s.database.store.Limits(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w.limits = limitsOf(policies)
+	if w.quarantined, err = s.database.store.LastQuarantined(ctx); err != nil {
+		return nil, err
+	}
+	if s.gateway.sim != nil {
+		for _, a := range s.gateway.sim.Arrivals(0) {
+			w.lastSeq = a.Seq
+		}
+	}
+	return w, w.look(ctx)
+}
+
+// follow makes the sample part of what is watched.
+func (w *watcher) follow(sample *follower, expect time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sample, w.expect, w.listed = sample, expect, time.Time{}
+	w.duplicates = int(w.stack.fleet.intake.duplicates.Load())
+}
+
+// run looks until ctx ends.
+func (w *watcher) run(ctx context.Context) {
+	for {
+		started := time.Now()
+		err := w.look(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		w.report(err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(max(lookEvery, lookShare*time.Since(started))):
+		}
+	}
+}
+
+func (w *watcher) report(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.trouble = ""
+	if err != nil {
+		w.trouble = "the database does not answer; what is shown is old (" + err.Error() + ")"
+	}
+}
+
+// look reads the database once.
+func (w *watcher) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	store := w.stack.database.store
+	users, err := w.accounts(ctx)
+	if err != nil {
+		return err
+	}
+	progress, err := store.Progress(ctx, users)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	var keys []workflow.Key
+	if w.sample != nil {
+		keys = w.sample.open()
+	}
+	after := w.quarantined
+	w.mu.Unlock()
+	var found []db.MessageProgress
+	if len(keys) > 0 {
+		if found, err = store.Messages(ctx, keys); err != nil {
+			return err
+		}
+	}
+	quarantined, err := store.QuarantinedAfter(ctx, after, 100)
+	if err != nil {
+		return err
+	}
+	w.take(progress, found, quarantined)
+	return nil
+}
+
+// accounts are those to look at: the sample's, then those that have something waiting, then others.
+func (w *watcher) accounts(ctx context.Context) ([]string, error) {
+	w.mu.Lock()
+	users, listed, sample := w.users, w.listed, w.sample
+	w.mu.Unlock()
+	if time.Since(listed) < listEvery {
+		return users, nil
+	}
+	known, err := w.stack.database.store.KnownAccounts(ctx, accountsMost+1)
+	if err != nil {
+		return nil, err
+	}
+	users = nil
+	if sample != nil {
+		users = sample.accounts()
+	}
+	for _, user := range known {
+		if !slices.Contains(users, user) {
+			users = append(users, user)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.users, w.listed = users, time.Now()
+	return users, nil
+}
+
+func (w *watcher) take(progress db.Progress, found []db.MessageProgress, quarantined []db.Quarantined) {
+	now := time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.progress, w.shift = progress, now.Sub(progress.Now)
+	for _, q := range quarantined {
+		w.quarantined = q.ID
+		problem := screen.Problem{Message: w.sample.workflowOf(q), Reason: q.Problem.Field + ": " + q.Problem.Reason}
+		w.problems, w.untold = append(w.problems, problem), append(w.untold, problem)
+	}
+	w.problems = w.problems[max(0, len(w.problems)-problemsMost):]
+	if w.sample != nil {
+		w.sample.update(progress.Now, found, quarantined, int(w.stack.fleet.intake.duplicates.Load())-w.duplicates)
+	}
+}
+
+// workflowOf is the workflow id that a quarantined message would have had, as far as it is known.
+func (f *follower) workflowOf(q db.Quarantined) string {
+	if f == nil {
+		return ""
+	}
+	for body, m := range f.unusable {
+		if string(body[:]) == string(q.BodySHA256) {
+			return m.key.WorkflowID
+		}
+	}
+	return ""
+}
+
+// sampleEnded says whether every message of the sample has come to its end. It says so once.
+func (w *watcher) sampleEnded() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.sample == nil || w.ended || w.sample.done(w.progress.Now) < len(w.sample.messages) {
+		return false
+	}
+	w.ended = true
+	return true
+}
+
+// news is what happened since the last call.
+type news struct {
+	arrivals []screen.Arrival // at the simulated gateway, answered
+	problems []screen.Problem
+}
+
+func (w *watcher) news() (n news) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n.problems, w.untold = w.untold, nil
+	if w.stack.gateway.sim == nil {
+		return n
+	}
+	for _, a := range w.stack.gateway.sim.Arrivals(w.lastSeq) {
+		arrival := w.arrival(a)
+		if arrival.Took < 0 && time.Since(a.At) < 2*longestReply {
+			break // its reply is not out yet
+		}
+		w.lastSeq = a.Seq
+		n.arrivals = append(n.arrivals, arrival)
+	}
+	return n
+}
+
+func (w *watcher) arrival(a gatewaysim.Arrival) screen.Arrival {
+	shown := screen.Arrival{At: a.At, Account: a.UserID, Recipient: a.RecipientID, Content: a.Content,
+		Took: w.stack.gateway.calls.of(callKey(a.ClientRef, strconv.Itoa(a.Attempt)))}
+	switch {
+	case a.Outcome != gatewaysim.Accepted:
+		shown.Outcome = string(a.Outcome)
+	case a.Fault == gatewaysim.LostReply:
+		shown.Outcome = "taken, but the reply was lost"
+	case a.Fault != "":
+		shown.Outcome = "taken, then " + string(a.Fault)
+	}
+	return shown
+}
+
+// snapshot is what there is to show now.
+func (w *watcher) snapshot(sendHow string) screen.Snapshot {
+	now := time.Now()
+	s := screen.Snapshot{
+		Now: now, Since: w.stack.startedAt, Workers: len(w.stack.fleet.workers), Limit: w.limits.account(),
+		Gateway: screen.Gateway{Simulated: w.stack.gateway.sim != nil, Address: w.stack.gateway.url},
+		LogFile: shown(w.stack.folder.log()),
+	}
+	in := &w.stack.fleet.intake
+	s.Intake = screen.Intake{Received: int(in.received.Load()), Accepted: int(in.accepted.Load()), Duplicates: int(in.duplicates.Load()), Quarantined: int(in.quarantined.Load())}
+	s.Warnings, s.LastWarning = w.stack.journal.noted()
+	if w.stack.gateway.sim != nil {
+		arrivals := gatewaysim.OnlyAccepted(w.stack.gateway.sim.Arrivals(0))
+		for _, a := range arrivals {
+			if now.Sub(a.At) < time.Minute {
+				s.LastMinute++
+			}
+		}
+		for _, a := range arrivals[max(0, len(arrivals)-arrivalsMost):] {
+			s.Arrivals = append(s.Arrivals, w.arrival(a))
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s.Trouble, s.Intake.Problems = w.trouble, slices.Clone(w.problems)
+	if until := w.progress.FrozenUntil; until.Add(w.shift).After(now) && s.Trouble == "" {
+		s.Trouble = "nothing is sent until " + screen.Clock(until.Add(w.shift)) + ": " + w.progress.FrozenReason
+	}
+	for _, a := range w.progress.Accounts[:min(accountsMost, len(w.progress.Accounts))] {
+		s.Accounts = append(s.Accounts, w.account(a, now))
+	}
+	s.MoreAccounts = len(w.progress.Accounts) - len(s.Accounts)
+	s.Sample.SendHow = sendHow
+	if w.sample != nil {
+		s.Sample.Total, s.Sample.Done = len(w.sample.messages), w.sample.done(w.progress.Now)
+		s.Sample.Expect, s.Sample.Ended = w.expect, w.ended
+	}
+	return s
+}
+
+// account translates what the database says into what is shown, in our clock.
+func (w *watcher) account(a db.AccountProgress, now time.Time) screen.Account {
+	shown := screen.Account{
+		Name: a.UserID, Sent: a.Stages[workflow.StageSent], Queued: a.Stages[workflow.StageQueued] + a.Stages[workflow.StagePlanning],
+		Sending: a.Stages[workflow.StageSending], InDoubt: a.Stages[workflow.StageInDoubt],
+		Failed: a.Stages[workflow.StageFailed] + a.Stages[workflow.StageCancelled] + a.Stages[workflow.StageExpired], More: a.More,
+	}
+	if !a.RestUntil.IsZero() {
+		shown.RestUntil, shown.RestReason = a.RestUntil.Add(w.shift), a.RestReason
+	}
+	for _, wait := range a.Waiting {
+		shown.Waits = append(shown.Waits, screen.Wait{Reason: reasons[wait.Reason], Count: wait.Count, Until: wait.Next.Add(w.shift)})
+	}
+	if len(a.Policy.Account) == 0 {
+		return shown
+	}
+	shown.Tokens.Capacity = a.Policy.Account[0].Capacity
+	var returns []time.Time
+	for _, token := range a.Tokens {
+		at := token.FreeAt.Add(w.shift)
+		switch {
+		case token.InUse:
+			shown.Tokens.InUse++
+		case at.After(now):
+			shown.Tokens.Cooling++
+		default:
+			continue
+		}
+		returns = append(returns, at)
+	}
+	if surplus := len(returns) - shown.Tokens.Capacity; surplus >= 0 {
+		shown.NextFree = returns[surplus]
+	}
+	return shown
+}
