@@ -1,9 +1,13 @@
 package db
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,6 +20,11 @@ import (
 type Attempt struct {
 	Workflow uuid.UUID
 	Sequence int
+}
+
+// compare orders attempts. Whoever locks several locks them in this order.
+func (a Attempt) compare(b Attempt) int {
+	return cmp.Or(bytes.Compare(a.Workflow[:], b.Workflow[:]), cmp.Compare(a.Sequence, b.Sequence))
 }
 
 // Verdict is the answer to the question whether a call may start.
@@ -49,11 +58,13 @@ type Start struct {
 func (s *Store) Begin(ctx context.Context, attempts []Attempt) ([]Start, error) {
 	starts := make([]Start, len(attempts))
 	index := map[Attempt]int{}
-	ids, sequences := make([]uuid.UUID, len(attempts)), make([]int32, len(attempts))
 	for i, a := range attempts {
 		starts[i].Verdict = VerdictDone
-		index[a] = i
-		ids[i], sequences[i] = a.Workflow, int32(a.Sequence)
+		index[a] = i // one of them may go
+	}
+	ids, sequences := make([]uuid.UUID, 0, len(index)), make([]int32, 0, len(index))
+	for _, a := range slices.SortedFunc(maps.Keys(index), Attempt.compare) {
+		ids, sequences = append(ids, a.Workflow), append(sequences, int32(a.Sequence))
 	}
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		var st statements

@@ -330,8 +330,7 @@ func (s *Store) dropRefused(ctx context.Context, tx pgx.Tx, c *choice, count map
 	st.exec("drop refused", `DELETE FROM send_holds h USING unnest($1::uuid[], $2::int[]) AS r(workflow, sequence)
 		WHERE h.workflow = r.workflow AND h.sequence = r.sequence`, ids, sequences)
 	if len(users) > 0 {
-		st.exec("tokens", syncTokensSQL, users)
-		st.onError(limiterError)
+		queueSync(&st, users)
 	}
 	return st.run(ctx, tx)
 }

@@ -55,7 +55,7 @@ func TestHoldsByHand(t *testing.T) {
 	f.wantRefused("a hold without a beginning", beyond, insertHold, uuid.New(), "account", "creator", 0, 1, "creator", nil, minute)
 	f.wantRefused("a token beyond the account's own capacity", beyond, insertHold, uuid.New(), "account", "narrow", 0, 1, "narrow", start, minute)
 	f.wantRefused("a token of an account without a limit", beyond, insertHold, uuid.New(), "account", "free", 0, 0, "free", start, minute)
-	f.wantRefused("another account's rules", beyond, insertHold, uuid.New(), "account", "narrow", 0, 2, "creator", start, minute)
+	f.wantRefused("another account's rules", refusal{"23514", "send_holds_account"}, insertHold, uuid.New(), "account", "narrow", 0, 2, "creator", start, minute)
 	f.wantRefused("no hold at all", refusal{"23502", ""}, insertHold+" RETURNING held IS NULL", uuid.New(), "account", nil, 0, 0, "creator", start, minute)
 	f.wantRefused("a rule out of range", refusal{"23514", "send_holds_rule_check"}, insertHold, uuid.New(), "account", "creator", 16, 0, "creator", start, minute)
 	f.wantRefused("a slot out of range", refusal{"23514", "send_holds_slot_check"}, insertHold, uuid.New(), "account", "creator", 0, 4096, "creator", start, minute)

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,7 +11,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/huntaze/hybrid-orchestrator/internal/limit"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
@@ -97,6 +97,7 @@ type closedAttempt struct {
 	recipientID string
 	slots       []int16    // of the account's bucket
 	endedAt     time.Time  // after the reply was seen, or now
+	startedAt   *time.Time // of the call; nil: it was never begun
 	deadline    *time.Time // of the call; nil: it was never begun
 }
 
@@ -111,30 +112,32 @@ FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::text[], $5::int[], $6::text
     AS u(workflow, sequence, fence, state, status, reason, detail, evidence, message_id, resolved_by, look_up_in),
     (SELECT hybrid_clock() AS now) t
 WHERE a.workflow = u.workflow AND a.sequence = u.sequence AND coalesce(a.fence, 0) = u.fence
-  AND (a.state = 'in_flight' OR (a.state = 'unknown' AND u.state <> 'unknown') OR (a.state = 'reserved' AND u.state = 'withdrawn')
+  AND (a.state = 'in_flight' OR (a.state = 'unknown' AND u.state NOT IN ('unknown', 'withdrawn')) OR (a.state = 'reserved' AND u.state = 'withdrawn')
        OR (a.state IN ('not_sent', 'withdrawn') AND u.state = 'accepted' AND NOT EXISTS (
             SELECT 1 FROM send_attempts o WHERE o.workflow = a.workflow AND o.state IN ('reserved', 'in_flight', 'unknown', 'accepted'))))
-RETURNING a.workflow, a.sequence, a.user_id, a.recipient_id, a.account_slots, a.ended_at, a.call_deadline`
+RETURNING a.workflow, a.sequence, a.user_id, a.recipient_id, a.account_slots, a.ended_at, a.started_at, a.call_deadline`
 
 func (f *finishing) closeAttempts(ctx context.Context, tx pgx.Tx) error {
-	n := len(f.reports)
+	for i := range f.finished {
+		f.finished[i].Next = -1
+	}
+	order := f.order()
+	n := len(order)
 	ids, sequences, fences, states, statuses := make([]uuid.UUID, n), make([]int32, n), make([]int64, n), make([]string, n), make([]int32, n)
 	reasons, details, evidence, messageIDs, resolvers := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	lookUps := make([]time.Duration, n)
-	for i := range f.reports {
+	for j, i := range order {
 		r := &f.reports[i]
-		f.index[r.Attempt] = i
-		f.finished[i].Next = -1
-		ids[i], sequences[i], fences[i], states[i] = r.Workflow, int32(r.Sequence), r.Fence, attemptState(r.Outcome)
-		statuses[i], reasons[i], details[i], evidence[i] = int32(r.Status), r.Reason, r.Detail, string(r.Evidence)
-		messageIDs[i], resolvers[i], lookUps[i] = r.GatewayMessageID, r.ResolvedBy, r.LookUpIn
+		ids[j], sequences[j], fences[j], states[j] = r.Workflow, int32(r.Sequence), r.Fence, attemptState(r.Outcome)
+		statuses[j], reasons[j], details[j], evidence[j] = int32(r.Status), r.Reason, r.Detail, string(r.Evidence)
+		messageIDs[j], resolvers[j], lookUps[j] = r.GatewayMessageID, r.ResolvedBy, r.LookUpIn
 	}
 	rows, err := tx.Query(ctx, closeAttemptsSQL, ids, sequences, fences, states, statuses, reasons, details, evidence, messageIDs, resolvers, lookUps)
 	if err != nil {
 		return fmt.Errorf("close attempts: %w", err)
 	}
 	f.closed, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (c closedAttempt, err error) {
-		err = row.Scan(&c.Workflow, &c.Sequence, &c.userID, &c.recipientID, &c.slots, &c.endedAt, &c.deadline)
+		err = row.Scan(&c.Workflow, &c.Sequence, &c.userID, &c.recipientID, &c.slots, &c.endedAt, &c.startedAt, &c.deadline)
 		i := f.index[c.Attempt]
 		c.report, c.finished = &f.reports[i], &f.finished[i]
 		return c, err
@@ -143,6 +146,27 @@ func (f *finishing) closeAttempts(ctx context.Context, tx pgx.Tx) error {
 		return fmt.Errorf("close attempts: %w", err)
 	}
 	return nil
+}
+
+// order returns the reports in the order of their attempts, in which every transaction locks them, one for each
+// attempt: of two on the same, as from a worker that is late and the resolver, evidence of acceptance counts, or
+// else the first.
+func (f *finishing) order() []int {
+	var order []int
+	for i, r := range f.reports {
+		first, twice := f.index[r.Attempt]
+		switch {
+		case !twice:
+			order = append(order, i)
+		case r.Outcome == workflow.EventAccepted && f.reports[first].Outcome != workflow.EventAccepted:
+			order[slices.Index(order, first)] = i
+		default:
+			continue
+		}
+		f.index[r.Attempt] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return f.reports[a].compare(f.reports[b].Attempt) })
+	return order
 }
 
 // move applies the transitions of the workflows whose attempts were closed.
@@ -176,10 +200,14 @@ func (f *finishing) move(ctx context.Context, tx pgx.Tx) error {
 	for _, c := range f.closed {
 		r := f.records[c.Workflow]
 		next, err := f.transition(c, r)
-		if err != nil {
+		switch {
+		case errors.Is(err, workflow.ErrNotApplicable):
+			next = r.state // it went on without this attempt, of which only the ledger and the tokens need to know
+		case err != nil:
 			return err
+		default:
+			moves.add(r, next, r.sequence)
 		}
-		moves.add(r, next, r.sequence)
 		if c.report.Outcome == workflow.EventUnknown { // the ledger forgets it when it is settled
 			history.add(c.Workflow, c.report.Outcome, c.describe())
 		}
@@ -194,13 +222,14 @@ func (f *finishing) move(ctx context.Context, tx pgx.Tx) error {
 		return nil
 	}, updateRecordsSQL, moves.args(now)...)
 	history.queue(&st, now)
-	f.queueHolds(&st)
-	f.queueRests(&st)
-	f.queueRequeued(&st, users, now)
-	if err := st.run(ctx, tx); err != nil {
-		return err
+	for i := range f.closed {
+		f.noteReturn(&f.closed[i])
 	}
-	return nil
+	f.queueAccountLocks(&st, users)
+	f.queueRests(&st)
+	f.queueHolds(&st)
+	f.queueRequeued(&st, users, now)
+	return st.run(ctx, tx)
 }
 
 func (c closedAttempt) describe() map[string]any {
@@ -255,156 +284,4 @@ func (c closedAttempt) lastError() string {
 		return c.report.Reason
 	}
 	return c.report.Reason + ": " + c.report.Detail
-}
-
-// holdUntil says how long the attempt's tokens of a rule stay taken. What never left and what never arrived
-// gives them back at once.
-func (f *finishing) holdUntil(c closedAttempt, scope limit.Scope, rule limit.Rule, guard time.Duration) time.Time {
-	switch {
-	case !c.arrived():
-		return c.endedAt
-	case c.report.Outcome == workflow.EventUnknown:
-		end := c.endedAt
-		if c.deadline != nil && c.deadline.After(end) {
-			end = *c.deadline
-		}
-		return end.Add(f.store.config.Timing.Settle + rule.Window + guard)
-	}
-	return c.endedAt.Add(rule.Window + guard)
-}
-
-// holdSlack is the part of a window that a hold may be longer than it must: a hold of a day that ends three
-// minutes late is not worth a write.
-const holdSlack = 200
-
-// queueHolds sets when the tokens return, in the ledger and in the bucket.
-func (f *finishing) queueHolds(st *statements) {
-	var ids, tokenIDs []uuid.UUID
-	var sequences, tokenSequences []int32
-	var scopes, users []string
-	var rules, tokenRules, slots []int16
-	var until, busy []time.Time
-	for i, c := range f.closed {
-		f.noteReturn(&f.closed[i])
-		for _, scope := range []limit.Scope{limit.ScopeAccount, limit.ScopeRecipient} {
-			policy := f.policies.of(scope, c.userID)
-			for rule, r := range policy.Rules {
-				if c.arrived() && r.Window/holdSlack > f.store.config.Timing.hold() {
-					continue
-				}
-				ids, sequences, scopes, rules = append(ids, c.Workflow), append(sequences, int32(c.Sequence)), append(scopes, string(scope)), append(rules, int16(rule))
-				until = append(until, f.holdUntil(c, scope, r, policy.Guard))
-			}
-		}
-		for rule, slot := range c.slots {
-			users, tokenRules, slots = append(users, c.userID), append(tokenRules, int16(rule)), append(slots, slot)
-			tokenIDs, tokenSequences = append(tokenIDs, c.Workflow), append(tokenSequences, int32(c.Sequence))
-			busy = append(busy, f.busyUntil(c))
-		}
-	}
-	if len(ids) > 0 {
-		st.exec("holds", `
-			UPDATE send_holds h SET held = tstzrange(lower(h.held), greatest(lower(h.held), u.until))
-			FROM unnest($1::uuid[], $2::int[], $3::text[], $4::smallint[], $5::timestamptz[]) AS u(workflow, sequence, scope, rule, until)
-			WHERE h.workflow = u.workflow AND h.sequence = u.sequence AND h.scope = u.scope AND h.rule = u.rule
-			  AND upper(h.held) > hybrid_clock()`, ids, sequences, scopes, rules, until) // a hold that has passed may be another's by now
-	}
-	if f.tokens && len(slots) > 0 {
-		st.exec("tokens", `
-			UPDATE account_tokens t SET busy_until = u.busy_until
-			FROM unnest($1::text[], $2::smallint[], $3::smallint[], $4::uuid[], $5::int[], $6::timestamptz[]) AS u(user_id, rule, slot, workflow, sequence, busy_until)
-			WHERE t.user_id = u.user_id AND t.rule = u.rule AND t.slot = u.slot AND t.workflow = u.workflow AND t.sequence = u.sequence`,
-			users, tokenRules, slots, tokenIDs, tokenSequences, busy)
-		st.onError(limiterError)
-	}
-}
-
-// arrived says whether the message reached the gateway, so that its tokens stay taken for a window.
-func (c closedAttempt) arrived() bool {
-	switch c.report.Outcome {
-	case workflow.EventNotSent, workflow.EventWithdrawn:
-		return false
-	}
-	return true
-}
-
-// busyUntil is the end of the call as the bucket keeps it, to which the window is added when it is read.
-func (f *finishing) busyUntil(c closedAttempt) time.Time {
-	switch {
-	case !c.arrived():
-		return time.Unix(0, 0)
-	case c.report.Outcome == workflow.EventUnknown:
-		return f.holdUntil(c, limit.ScopeAccount, limit.Rule{}, 0)
-	}
-	return c.endedAt
-}
-
-// noteReturn tells the caller when the account's token is back. Next is only kept when something waits.
-func (f *finishing) noteReturn(c *closedAttempt) {
-	if c.finished.Next >= 0 {
-		return // requeued: due again at that time
-	}
-	policy := f.policies.of(limit.ScopeAccount, c.userID)
-	if len(policy.Rules) == 0 {
-		c.finished.Next = 0
-	}
-	for _, rule := range policy.Rules {
-		at := f.holdUntil(*c, limit.ScopeAccount, rule, policy.Guard).Sub(c.endedAt)
-		if c.finished.Next < 0 || at < c.finished.Next {
-			c.finished.Next = at
-		}
-	}
-}
-
-// queueRests lets accounts rest that the gateway told to, and ends the probing of those that got through.
-func (f *finishing) queueRests(st *statements) {
-	var resting, through, reasons []string
-	var lengths []time.Duration
-	var growing []bool
-	for _, c := range f.closed {
-		switch {
-		case c.report.Rest > 0:
-			growing = append(growing, c.report.Outcome == workflow.EventNotSent)
-			resting, reasons, lengths = append(resting, c.userID), append(reasons, c.report.RestReason), append(lengths, c.report.Rest)
-			c.finished.Next = max(c.finished.Next, c.report.Rest)
-		case c.report.Outcome == workflow.EventAccepted || c.report.Outcome == workflow.EventRejected:
-			through = append(through, c.userID)
-		}
-	}
-	if len(through) > 0 {
-		st.exec("rests", `UPDATE accounts SET rest_count = 0, rest_until = 'epoch', rest_reason = '' WHERE user_id = ANY($1) AND rest_count > 0`, through)
-	}
-	if len(resting) > 0 {
-		st.exec("rests", `UPDATE accounts a SET rest_until = greatest(a.rest_until, hybrid_clock() + CASE WHEN r.growing THEN least(r.length * power(2, least(a.rest_count, 10)), greatest(r.length, interval '60 seconds')) ELSE r.length END),
-			rest_reason = r.reason, rest_count = a.rest_count + 1
-			FROM (SELECT user_id, max(reason) AS reason, max(length) AS length, bool_or(growing) AS growing
-				FROM unnest($1::text[], $2::text[], $3::interval[], $4::bool[]) AS r(user_id, reason, length, growing) GROUP BY user_id ORDER BY user_id) r
-			WHERE a.user_id = r.user_id`, resting, reasons, lengths, growing)
-	}
-}
-
-// queueRequeued makes sure that messages which wait again have a durable wake-up, and says which accounts
-// have anything waiting at all.
-func (f *finishing) queueRequeued(st *statements, users []string, now time.Time) {
-	earliest := map[string]time.Time{}
-	for _, c := range f.closed {
-		if c.finished.Stage != workflow.StageQueued {
-			continue
-		}
-		at := c.endedAt.Add(c.finished.Next)
-		if first, ok := earliest[c.userID]; !ok || at.Before(first) {
-			earliest[c.userID] = at
-		}
-	}
-	queueWakeUps(st, earliest, now, &f.jobs)
-	st.query("waiting", func(rows pgx.Rows) error {
-		waiting, user := map[string]bool{}, ""
-		_, err := pgx.ForEachRow(rows, []any{&user}, func() error { waiting[user] = true; return nil })
-		for i := range f.finished {
-			if !waiting[f.finished[i].UserID] {
-				f.finished[i].Next = -1
-			}
-		}
-		return err
-	}, `SELECT u FROM unnest($1::text[]) u WHERE EXISTS (SELECT 1 FROM hybrid_workflows w WHERE w.user_id = u AND w.stage = 'queued')`, users)
 }

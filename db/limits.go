@@ -98,6 +98,10 @@ func (s *Store) Limits(ctx context.Context) ([]LimitPolicy, error) {
 // use) and nothing overshoots (after a lowering nothing goes until the surplus has returned). A negative guard keeps
 // the guard in force.
 func (s *Store) SetLimit(ctx context.Context, scope limit.Scope, userID string, rules limit.Rules, guard time.Duration, by string) error {
+	var newGuard *time.Duration
+	if guard >= 0 {
+		newGuard = &guard
+	}
 	return s.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(policyLock)); err != nil {
 			return err
@@ -105,16 +109,16 @@ func (s *Store) SetLimit(ctx context.Context, scope limit.Scope, userID string, 
 		capacities, windows := ruleColumns(rules)
 		_, err := tx.Exec(ctx, `
 			INSERT INTO limit_policies (scope, user_id, capacities, windows, guard, changed_at, changed_by)
-			SELECT $1, $2, $3, $4, CASE WHEN $5::interval >= interval '0' THEN $5 ELSE coalesce(
-				(SELECT guard FROM limit_policies WHERE scope = $1 AND user_id IN ($2, '') ORDER BY user_id DESC LIMIT 1), interval '0') END,
+			SELECT $1, $2, $3, $4, coalesce($5::interval,
+				(SELECT guard FROM limit_policies WHERE scope = $1 AND user_id IN ($2, '') ORDER BY user_id DESC LIMIT 1), interval '0'),
 				hybrid_clock(), $6
 			ON CONFLICT (scope, user_id) DO UPDATE SET capacities = excluded.capacities, windows = excluded.windows,
 				guard = excluded.guard, changed_at = excluded.changed_at, changed_by = excluded.changed_by`,
-			scope, userID, capacities, windows, guard, by)
+			scope, userID, capacities, windows, newGuard, by)
 		if err != nil {
 			return fmt.Errorf("set limit: %w", err)
 		}
-		return adjustHolds(ctx, tx, scope, userID)
+		return s.adjustHolds(ctx, tx, scope, userID)
 	})
 }
 
@@ -130,22 +134,29 @@ func (s *Store) ClearLimit(ctx context.Context, scope limit.Scope, userID string
 		if _, err := tx.Exec(ctx, `DELETE FROM limit_policies WHERE scope = $1 AND user_id = $2`, scope, userID); err != nil {
 			return fmt.Errorf("clear limit: %w", err)
 		}
-		return adjustHolds(ctx, tx, scope, userID)
+		return s.adjustHolds(ctx, tx, scope, userID)
 	})
 }
 
-// adjustHolds gives the latest hold of each token that is still held the length that it has under the new
-// rules. Without it a shortened window would go on refusing until the old one had passed, and a lengthened one
-// would not bind a worker that goes by the ledger alone.
-func adjustHolds(ctx context.Context, tx pgx.Tx, scope limit.Scope, userID string) error {
+// adjustHolds gives each token that is still held the time that it is held for under the new rules. Without it a
+// shortened window would go on refusing until the old one had passed, and a lengthened one would not bind a worker
+// that goes by the ledger alone. The holds are locked in the order in which Finish writes them.
+func (s *Store) adjustHolds(ctx context.Context, tx pgx.Tx, scope limit.Scope, userID string) error {
 	_, err := tx.Exec(ctx, `
-		UPDATE send_holds h SET held = tstzrange(lower(h.held), greatest(lower(h.held), a.ended_at + p.windows[h.rule + 1] + p.guard))
-		FROM send_attempts a, limit_policies p
-		WHERE h.scope = $1 AND ($2 = '' OR h.user_id = $2) AND upper(h.held) > hybrid_clock()
-		  AND a.workflow = h.workflow AND a.sequence = h.sequence AND a.state IN ('accepted', 'rejected')
-		  AND p.scope = h.scope AND p.windows[h.rule + 1] IS NOT NULL
+		WITH held AS MATERIALIZED (
+			SELECT h.workflow, h.sequence, h.scope, h.rule FROM send_holds h
+			WHERE h.scope = $1 AND ($2 = '' OR h.user_id = $2) AND h.held && tstzrange(hybrid_clock(), NULL)
+			ORDER BY h.workflow, h.sequence, h.scope, h.rule FOR UPDATE)
+		UPDATE send_holds h SET held = tstzrange(lower(h.held), greatest(lower(h.held), CASE
+			WHEN a.state IN ('not_sent', 'withdrawn') THEN a.ended_at
+			WHEN a.state IN ('reserved', 'in_flight') THEN lower(h.held) + $3::interval + p.windows[h.rule + 1] + p.guard
+			WHEN a.state = 'unknown' THEN greatest(a.ended_at, a.call_deadline) + $4::interval + p.windows[h.rule + 1] + p.guard
+			ELSE a.ended_at + p.windows[h.rule + 1] + p.guard END))
+		FROM held, send_attempts a, limit_policies p
+		WHERE h.workflow = held.workflow AND h.sequence = held.sequence AND h.scope = held.scope AND h.rule = held.rule
+		  AND a.workflow = h.workflow AND a.sequence = h.sequence AND p.scope = h.scope AND p.windows[h.rule + 1] IS NOT NULL
 		  AND p.user_id = coalesce((SELECT o.user_id FROM limit_policies o WHERE o.scope = h.scope AND o.user_id = h.user_id), '')`,
-		scope, userID)
+		scope, userID, s.config.Timing.hold(), s.config.Timing.Settle)
 	if err != nil {
 		return fmt.Errorf("adjust the holds to the new limit: %w", err)
 	}

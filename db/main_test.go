@@ -260,8 +260,15 @@ func scanJob(row pgx.CollectableRow) (j job, err error) {
 // takeJobs takes the jobs that are due and returns them in the order in which they became so.
 func (f *fleet) takeJobs() []job {
 	f.t.Helper()
+	return f.takeJobsOf("", "")
+}
+
+// takeJobsOf takes the jobs of a kind and an account that are due; empty: of any.
+func (f *fleet) takeJobsOf(kind workflow.StepKind, userID string) []job {
+	f.t.Helper()
 	rows, err := f.pool.Query(f.ctx, `WITH due AS (UPDATE test_job_log SET taken = true WHERE NOT taken AND (at IS NULL OR at <= hybrid_clock())
-		RETURNING id, kind, workflow, sequence, user_id, priority, at) SELECT * FROM due ORDER BY at NULLS FIRST, id`)
+		AND $1 IN ('', kind) AND $2 IN ('', user_id)
+		RETURNING id, kind, workflow, sequence, user_id, priority, at) SELECT * FROM due ORDER BY at NULLS FIRST, id`, kind, userID)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -29,9 +29,8 @@ type model struct {
 type campaignKey struct{ userID, campaignID string }
 
 type modelPolicy struct {
-	rules   limit.Rules
-	guard   time.Duration
-	changed time.Time
+	rules limit.Rules
+	guard time.Duration
 }
 
 type modelMessage struct {
@@ -266,10 +265,8 @@ func (m *model) overlaps(a *modelAttempt) bool {
 			continue
 		}
 		for _, h := range m.holds {
-			if h.attempt != a && h.attempt.reservedAt.Before(a.reservedAt) || h.attempt != a && m.attempts[h.attempt.Attempt] == h.attempt {
-				if h.scope == mine.scope && h.key == mine.key && h.rule == mine.rule && h.slot == mine.slot && h.upper.After(m.now) {
-					return true
-				}
+			if m.attempts[h.attempt.Attempt] == h.attempt && h.scope == mine.scope && h.key == mine.key && h.rule == mine.rule && h.slot == mine.slot && h.upper.After(m.now) {
+				return true
 			}
 		}
 	}
@@ -318,7 +315,7 @@ func (m *model) sync(userID string, without []*modelAttempt) {
 	}
 	for at, token := range m.buckets[userID] {
 		a := m.attempts[token.attempt]
-		if latest[at] != nil || a == nil {
+		if latest[at] != nil || !token.busy.After(m.now) {
 			continue
 		}
 		switch a.state {
@@ -355,7 +352,7 @@ func (m *model) finish(r db.Finish, bucketKnows bool) (applied bool) {
 		a.state = "not_sent"
 	}
 	m.move(a, r)
-	m.returnTokens(a, r.Outcome, bucketKnows)
+	m.returnTokens(a, bucketKnows)
 	m.rest(a, r)
 	return true
 }
@@ -421,7 +418,7 @@ func slack(scope limit.Scope, r limit.Rule) bool {
 	return scope == limit.ScopeRecipient && r.Window/200 > hold
 }
 
-func (m *model) returnTokens(a *modelAttempt, outcome workflow.EventKind, bucketKnows bool) {
+func (m *model) returnTokens(a *modelAttempt, bucketKnows bool) {
 	for _, h := range m.holds {
 		if h.attempt != a || !h.upper.After(m.now) {
 			continue
@@ -494,11 +491,15 @@ func (m *model) setLimit(scope limit.Scope, userID string, rules limit.Rules, ne
 		if h.scope != scope || userID != "" && h.attempt.message.key.UserID != userID || !h.upper.After(m.now) || h.rule >= len(policy.rules) {
 			continue
 		}
-		end := h.lower.Add(hold)
-		if h.attempt.state != "reserved" && h.attempt.state != "in_flight" {
-			end = m.callEnd(h.attempt)
+		length := policy.rules[h.rule].Window + policy.guard
+		switch {
+		case h.attempt.state == "reserved" || h.attempt.state == "in_flight":
+			h.upper = h.lower.Add(hold + length)
+		case !h.attempt.arrived():
+			h.upper = latest(h.lower, h.attempt.endedAt)
+		default:
+			h.upper = m.callEnd(h.attempt).Add(length)
 		}
-		h.upper = latest(h.lower, end.Add(policy.rules[h.rule].Window+policy.guard))
 	}
 }
 

@@ -58,7 +58,7 @@ type Progress struct {
 // Progress looks at accounts without locking anything. What it reads is bounded by the number of accounts.
 func (s *Store) Progress(ctx context.Context, users []string) (Progress, error) {
 	p := progress{byUser: map[string]*AccountProgress{}}
-	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err := s.readTx(ctx, func(tx pgx.Tx) error {
 		var st statements
 		st.query("fleet state", into(scanFleet, p.fleet), fleetSQL)
 		st.query("accounts", p.readAccounts, progressAccountsSQL, users)

@@ -159,7 +159,7 @@ func (s *Store) syncTokens(ctx context.Context, _ *Reconciled) error {
 		}
 		var st statements
 		st.exec("lock accounts", "SELECT 1 FROM accounts WHERE user_id = ANY($1) ORDER BY user_id FOR UPDATE", users)
-		st.exec("sync", syncTokensSQL, users)
+		queueSync(&st, users)
 		return st.run(ctx, tx)
 	})
 }

@@ -102,6 +102,22 @@ ORDER BY h.key, h.rule, h.slot, h.lower DESC
 ON CONFLICT (user_id, rule, slot) DO UPDATE SET busy_until = excluded.busy_until, workflow = excluded.workflow, sequence = excluded.sequence
 WHERE (t.workflow, t.sequence) IS DISTINCT FROM (excluded.workflow, excluded.sequence) OR t.busy_until IS DISTINCT FROM excluded.busy_until`
 
+// freeTokensSQL gives back the tokens of accounts that the ledger no longer holds: their calls were ended by a
+// worker that could not reach the buckets.
+const freeTokensSQL = `
+UPDATE account_tokens t SET busy_until = CASE WHEN a.state IN ('accepted', 'rejected') THEN a.ended_at ELSE 'epoch' END
+FROM send_attempts a
+WHERE t.user_id = ANY($1) AND t.busy_until > hybrid_clock() AND a.workflow = t.workflow AND a.sequence = t.sequence
+  AND a.state NOT IN ('reserved', 'in_flight', 'unknown')`
+
+// queueSync makes the buckets of accounts, whose rows are locked, agree with the ledger.
+func queueSync(st *statements, users []string) {
+	st.exec("tokens", syncTokensSQL, users)
+	st.onError(limiterError)
+	st.exec("free tokens", freeTokensSQL, users)
+	st.onError(limiterError)
+}
+
 func queueBookings(st *statements, deferrals []deferral) {
 	latest := map[string]time.Time{}
 	for _, d := range deferrals {

@@ -175,7 +175,9 @@ func (l *processLog) Write(p []byte) (int, error) {
 }
 
 func (l *processLog) line(text string) {
-	l.last = append(l.last, text)
+	if !strings.Contains(text, `"level":"INFO","msg":"send"`) { // too many to be of use at the end
+		l.last = append(l.last, text)
+	}
 	if len(l.last) > 2*keptLines {
 		l.last = append([]string(nil), l.last[keptLines:]...)
 	}

@@ -97,6 +97,7 @@ CREATE TABLE accounts (
     user_id      text PRIMARY KEY,
     wake_at      timestamptz,                          -- when the account's pending release job is due; null: there is none
     rest_until   timestamptz NOT NULL DEFAULT 'epoch', -- nothing is sent before (429, gateway unreachable)
+    rest_since   timestamptz NOT NULL DEFAULT 'epoch', -- when it was last told to: a call that began before says nothing about the rest
     rest_reason  text NOT NULL DEFAULT '',
     rest_count   integer NOT NULL DEFAULT 0,           -- rests in a row; while it is not 0 one message at a time probes
     created_at   timestamptz NOT NULL
@@ -203,6 +204,7 @@ CREATE TABLE send_holds (
     token      bigint NOT NULL GENERATED ALWAYS AS
                ((hashtextextended(scope || ':' || key, 0) & ~65535::bigint) | (rule::bigint << 12) | slot::bigint) STORED,
     PRIMARY KEY (workflow, sequence, scope, rule),
+    CONSTRAINT send_holds_account CHECK (scope <> 'account' OR key = user_id), -- not by another account's policy
     CONSTRAINT send_holds_strict_limit EXCLUDE USING gist (token WITH =, held WITH &&)
 );
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -272,7 +273,7 @@ func mergeReleases(requests []db.Release) ([]db.Release, map[string][]int) {
 	for i, r := range requests {
 		index[r.UserID] = append(index[r.UserID], i)
 		if j, twice := at[r.UserID]; twice {
-			merged[j].WakeUps = append(merged[j].WakeUps, r.WakeUps...)
+			merged[j].WakeUps = slices.Concat(merged[j].WakeUps, r.WakeUps)
 			continue
 		}
 		at[r.UserID] = len(merged)

@@ -115,7 +115,7 @@ The guard is added to each window; without --guard it stays as it is.`,
 				return misused(err)
 			}
 			if !cmd.Flags().Changed("guard") {
-				guard = -1
+				guard = -time.Second // as it is
 			} else if guard < 0 || guard > time.Minute {
 				return misused(fmt.Errorf("--guard %s: give a time from 0s to 1m, such as 500ms", guard))
 			}

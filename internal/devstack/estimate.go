@@ -3,6 +3,7 @@ package devstack
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
@@ -40,11 +41,11 @@ func (l limits) account() screen.Limit {
 func (l limits) explain(reason screen.Reason) string {
 	switch reason {
 	case screen.ForToken:
-		return "the account's limit, " + limit.Rules(l.policy.Account).String()
+		return "limit " + inWords(l.policy.Account)
 	case screen.ForTime:
 		return "its time"
 	case screen.ForRecipient:
-		return "its recipient's limit, " + limit.Rules(l.policy.Recipient).String()
+		return "its recipient's limit, " + inWords(l.policy.Recipient)
 	case screen.ForRetry:
 		return "its next try"
 	case screen.ForText:
@@ -53,6 +54,15 @@ func (l limits) explain(reason screen.Reason) string {
 		return "its campaign is paused"
 	}
 	return ""
+}
+
+// inWords writes rules for a person: "1 in 60 s and 10 in 24 h".
+func inWords(rules limit.Rules) string {
+	parts := make([]string, len(rules))
+	for i, r := range rules {
+		parts[i] = fmt.Sprintf("%d in %s", r.Capacity, screen.Window(r.Window))
+	}
+	return strings.Join(parts, " and ")
 }
 
 // usualLatency is what a call takes on average, as far as an estimate goes.

@@ -1,8 +1,10 @@
 package devstack
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -159,16 +161,16 @@ func (m *followed) done(now time.Time) bool {
 	return m.seen.Stage.Final()
 }
 
-// rows says what happened to every message.
+// rows says what happened to every message: by account, in the order in which they came to their end.
 func (f *follower) rows(limits limits) []screen.Row {
 	rows := make([]screen.Row, 0, len(f.messages))
-	for _, m := range f.messages {
+	for _, m := range f.byEnd() {
 		row := screen.Row{Workflow: m.key.WorkflowID, Account: m.key.UserID, Recipient: m.key.RecipientID, Waited: -1}
 		switch {
 		case m.quarantine != nil:
 			row.Outcome, row.Reason = "quarantined", m.quarantine.Field+": "+m.quarantine.Reason
 		case m.again && m.told:
-			row.Outcome, row.Reason, row.Fine = "duplicate", "came twice, is sent once", true
+			row.Outcome, row.Reason, row.Fine = "duplicate", "it came twice", true
 		case m.seen == nil:
 			row.Outcome = "not received"
 		default:
@@ -177,6 +179,29 @@ func (f *follower) rows(limits limits) []screen.Row {
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// byEnd orders the messages: the accounts as they first appear, what has ended before what has not, that before what
+// never was a workflow.
+func (f *follower) byEnd() []*followed {
+	accounts := f.accounts()
+	rank := func(m *followed) int {
+		switch {
+		case m.seen == nil:
+			return 2
+		case !m.seen.Stage.Final():
+			return 1
+		}
+		return 0
+	}
+	ordered := slices.Clone(f.messages)
+	slices.SortStableFunc(ordered, func(a, b *followed) int {
+		if c := cmp.Or(slices.Index(accounts, a.key.UserID)-slices.Index(accounts, b.key.UserID), rank(a)-rank(b)); c != 0 || rank(a) == 2 {
+			return c
+		}
+		return a.seen.UpdatedAt.Compare(b.seen.UpdatedAt)
+	})
+	return ordered
 }
 
 func (f *follower) describe(m *followed, row *screen.Row, limits limits) {
@@ -201,7 +226,7 @@ func (f *follower) describe(m *followed, row *screen.Row, limits limits) {
 	case m.seen.LastError != "":
 		row.Reason = "in doubt at first (" + m.seen.LastError + "), settled by look-up"
 	case overtaken > 0:
-		row.Reason = "urgent: went before " + countOf(overtaken, "older one", "older ones")
+		row.Reason = fmt.Sprintf("urgent: overtook %d", overtaken)
 	case row.Waited >= worthTelling:
 		row.Reason = limits.explain(m.waitedFor)
 	}

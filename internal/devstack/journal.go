@@ -44,8 +44,11 @@ func (j *journal) noted() (int, string) {
 func (j *journal) note(r slog.Record) {
 	text := r.Message
 	r.Attrs(func(a slog.Attr) bool {
-		if a.Key == "error" {
-			text += ": " + a.Value.String()
+		switch value := a.Value.String(); {
+		case a.Key == "error":
+			text += ": " + value
+		case value != "0": // of many counts those that matter
+			text += " " + a.Key + "=" + value
 		}
 		return true
 	})

@@ -20,7 +20,7 @@ const (
 	// stopWithin bounds a stop: what still runs then may be killed without harm.
 	stopWithin = 60 * time.Second
 	// tableEach and tableMost bound the table at the end of the sample.
-	tableEach = 4
+	tableEach = 2
 	tableMost = 40
 )
 
@@ -82,9 +82,11 @@ func (r *run) start(ctx context.Context) error {
 	if r.watcher, err = newWatcher(ctx, r.stack); err != nil {
 		return errors.Join(err, r.stack.Stop(context.WithoutCancel(ctx)))
 	}
-	_ = r.view.say(fmt.Sprintf("  %-10s%s, kept for the next start (--fresh starts anew)", "Data", shown(r.stack.folder.path)),
+	_ = r.view.say(fmt.Sprintf("  %-9s %-36s %s", "Data", "kept for the next start", shown(r.stack.folder.path)+" (--fresh starts anew)"),
 		"", fmt.Sprintf("Ready after %s.", screen.Span(time.Since(began))))
-	_ = r.view.say(r.found()...)
+	for _, text := range r.found() {
+		_ = r.view.paragraph(text)
+	}
 	if r.For > 0 {
 		r.until = time.After(r.For)
 	}
@@ -92,7 +94,7 @@ func (r *run) start(ctx context.Context) error {
 }
 
 func (r *run) tellPart(p Part) {
-	_ = r.view.say(strings.TrimRight(fmt.Sprintf("  %-10s%-37s%s", p.Name, p.What, p.Where), " "))
+	_ = r.view.say(strings.TrimRight(fmt.Sprintf("  %-9s %-36s %s", p.Name, p.What, p.Where), " "))
 }
 
 // found tells what earlier runs left, and which limit holds.
@@ -167,6 +169,7 @@ func (r *run) turn() (over bool, err error) {
 		if err := r.view.say(r.report()...); err != nil {
 			return true, err
 		}
+		r.view.rest()
 		return r.For > 0, nil
 	}
 	return false, nil
@@ -193,12 +196,13 @@ func (r *run) sampleAllowed() string {
 
 func (r *run) beginSample(ctx context.Context) error {
 	if r.NoSample {
-		return r.view.say("", "No sample. From a second terminal: "+r.sendMore(), "")
+		return r.view.say("", "No sample. From a second terminal:", "  "+r.sendMore(), "")
 	}
 	if why := r.sampleAllowed(); why != "" {
-		return r.view.say("", "No sample: "+why+". Send messages of your own: "+r.Command+" send FILE", "")
+		return errors.Join(r.view.say(""), r.view.paragraph("No sample: "+why+". Send messages of your own: "+r.Command+" send FILE"), r.view.say(""))
 	}
-	now := time.Now()
+	pause := r.view.readingTime()
+	now := time.Now().Add(pause)
 	all := waves(sampleText, r.name, now)
 	sample := newFollower(slices.Concat(all...), r.Queue.Limits)
 	expect := r.watcher.limits.estimate(now, sample.messages, r.watcher.progress.Accounts)
@@ -208,8 +212,13 @@ func (r *run) beginSample(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := r.view.say(r.introduce(sample, expect.Sub(now), expect)...); err != nil {
+	if err := r.introduce(sample, expect.Sub(now), expect); err != nil {
 		return err
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-time.After(pause):
 	}
 	r.sending = make(chan error, 1)
 	go func() { r.sending <- r.send(ctx, all) }()
@@ -217,7 +226,7 @@ func (r *run) beginSample(ctx context.Context) error {
 }
 
 // introduce says what is going to be seen.
-func (r *run) introduce(sample *follower, length time.Duration, end time.Time) []string {
+func (r *run) introduce(sample *follower, length time.Duration, end time.Time) error {
 	counts := map[string]int{}
 	most := ""
 	for _, m := range sample.messages {
@@ -227,16 +236,16 @@ func (r *run) introduce(sample *follower, length time.Duration, end time.Time) [
 			}
 		}
 	}
-	text := []string{"", fmt.Sprintf("A sample of %s for %d accounts goes on the SQS queue now.", countOf(len(sample.messages), "message", "messages"), len(sample.accounts()))}
+	text := fmt.Sprintf("A sample of %s for %d accounts goes on the SQS queue now. ", countOf(len(sample.messages), "message", "messages"), len(sample.accounts()))
 	limit := r.watcher.limits.account()
 	if limit.Capacity > 0 && counts[most] > limit.Capacity {
-		text = append(text, fmt.Sprintf("%s has %d of them and may send %d in any %s: the others wait their turn.", most, counts[most], limit.Capacity, screen.Window(limit.Window)),
-			fmt.Sprintf("So this takes about %s, until %s. Waiting is the limit doing its work.", screen.Span(length.Round(time.Second)), screen.Clock(end)))
+		text += fmt.Sprintf("%s has %d of them and may send %d in any %s, so the others wait their turn: that is the limit doing its work. All of it takes about %s, until %s. ",
+			most, counts[most], limit.Capacity, screen.Window(limit.Window), screen.Span(length.Round(time.Second)), screen.Clock(end))
 	} else {
-		text = append(text, fmt.Sprintf("The last is expected to go about %s.", screen.Clock(end)))
+		text += fmt.Sprintf("The last is expected to go about %s. ", screen.Clock(end))
 	}
-	return append(text, "Among them: one message twice, two that can't be used, an urgent one, one for later, two for one",
-		"recipient, and one whose reply the gateway loses.", "")
+	text += "Among them are one message twice, two that can't be used, an urgent one, one for later, two for one recipient, and one whose reply the gateway loses."
+	return errors.Join(r.view.say(""), r.view.paragraph(text), r.view.say(""))
 }
 
 // send puts the sample on the queue, wave by wave.
@@ -302,7 +311,7 @@ func (r *run) report() []string {
 
 // stop stops the stack and says what remains.
 func (r *run) stop(ctx context.Context, failed error) error {
-	_ = r.view.say("Stopping: the workers finish what is in flight, then the queues are saved and Postgres stops.")
+	_ = r.view.paragraph("Stopping: the workers finish what is in flight, then the queues are saved and Postgres stops.")
 	began := time.Now()
 	last := r.watcher.snapshot("")
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), stopWithin, fmt.Errorf("it took longer than %s", stopWithin))
@@ -322,16 +331,16 @@ func (r *run) stop(ctx context.Context, failed error) error {
 		}()
 	}
 	err := r.stack.Stop(ctx)
-	if err != nil || failed != nil {
+	if err != nil || failed != nil && !errors.Is(failed, ErrTimeOver) {
 		return err
 	}
 	sent, open := 0, 0
 	for _, a := range last.Accounts {
 		sent, open = sent+a.Sent, open+a.Queued+a.Sending+a.InDoubt
 	}
-	text := fmt.Sprintf("Stopped after %s.", screen.Span(time.Since(began)))
+	text := fmt.Sprintf("Stopped after %s. %s sent so far", screen.Span(time.Since(began)), countOf(sent, "message was", "messages were"))
 	if open > 0 {
-		text += fmt.Sprintf(" %s for the next start.", countOf(open, "message waits", "messages wait"))
+		text += fmt.Sprintf(", %s for the next start", countOf(open, "waits", "wait"))
 	}
-	return r.view.say(text + " The data is in " + shown(r.stack.folder.path) + ".")
+	return r.view.paragraph(text + "; the data is in " + shown(r.stack.folder.path) + ".")
 }

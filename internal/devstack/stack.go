@@ -176,13 +176,16 @@ func (s *Stack) startDatabase(ctx context.Context) (err error) {
 func (s *Stack) openDatabase(ctx context.Context) error {
 	s.onStop("database pool", s.database.closePool)
 	if err := s.database.open(ctx); err != nil {
+		if s.database.cluster != nil {
+			return fmt.Errorf("%w; --fresh starts anew with an empty database", err)
+		}
 		return err
 	}
 	if err := s.database.checkPurpose(ctx, s.gateway.sim != nil); err != nil {
 		return err
 	}
 	if c := s.database.cluster; c != nil {
-		s.started("Postgres", "real, of its own, in "+shown(c.Dir()), loopback(c.Port()))
+		s.started("Postgres", "real, of its own", loopback(c.Port())+", in "+shown(c.Dir()))
 	} else {
 		s.started("Postgres", "the one of DATABASE_URL", "")
 	}

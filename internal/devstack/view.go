@@ -16,6 +16,12 @@ import (
 type view interface {
 	// say prints lines that stay.
 	say(lines ...string) error
+	// paragraph prints text that stays, in lines that fit.
+	paragraph(text string) error
+	// readingTime is how long a picture should wait that pushes off the screen what was said before it.
+	readingTime() time.Duration
+	// rest shows only as much as leaves what was said readable, until something new is received.
+	rest()
 	// show is called several times a second with the state, and what is new in it.
 	show(s screen.Snapshot, n news) error
 	size() screen.Size
@@ -36,7 +42,7 @@ func newView(out io.Writer, plain bool, environ func(string) string) view {
 		}
 		return screen.Size{Width: width, Height: height}
 	}
-	return &live{terminal: screen.NewTerminal(out, size), look_: screen.Look{Colour: environ("NO_COLOR") == "", Unicode: isUTF8(environ)}}
+	return &live{terminal: screen.NewTerminal(out, size), style: screen.Look{Colour: environ("NO_COLOR") == "", Unicode: isUTF8(environ)}}
 }
 
 var usualSize = screen.Size{Width: 80, Height: 24}
@@ -54,16 +60,48 @@ func isUTF8(environ func(string) string) bool {
 // live redraws a picture in place.
 type live struct {
 	terminal *screen.Terminal
-	look_    screen.Look
+	style    screen.Look
+
+	resting  bool
+	received int // when it began to rest; negative: not known yet
 }
 
 func (v *live) say(text ...string) error { return v.terminal.Print(text...) }
 func (v *live) size() screen.Size        { return v.terminal.Size() }
-func (v *live) look() screen.Look        { return v.look_ }
+func (v *live) look() screen.Look        { return v.style }
 func (v *live) close() error             { return v.terminal.Close() }
 
+func (v *live) rest() { v.resting, v.received = true, -1 }
+
+func (v *live) readingTime() time.Duration {
+	const (
+		roomForBoth = 40 // lines
+		reading     = 3 * time.Second
+	)
+	if v.size().Height >= roomForBoth {
+		return 0
+	}
+	return reading
+}
+
+// widestText is how long lines of text get: longer ones are hard to read.
+const widestText = 100
+
+func (v *live) paragraph(text string) error {
+	return v.say(screen.Wrap(text, min(v.size().Width-1, widestText))...)
+}
+
 func (v *live) show(s screen.Snapshot, _ news) error {
-	return v.terminal.Draw(screen.Live(s, v.terminal.Size(), v.look_))
+	if v.resting {
+		if v.received < 0 {
+			v.received = s.Intake.Received
+		}
+		v.resting = s.Intake.Received == v.received && s.Trouble == ""
+	}
+	if v.resting {
+		return v.terminal.Draw(screen.Resting(s, v.terminal.Size(), v.style))
+	}
+	return v.terminal.Draw(screen.Live(s, v.terminal.Size(), v.style))
 }
 
 // How often lines are written, at most.
@@ -92,6 +130,11 @@ type lines struct {
 func (v *lines) size() screen.Size { return screen.Size{Width: 160, Height: 1 << 20} }
 func (v *lines) look() screen.Look { return screen.Look{} }
 func (v *lines) close() error      { return nil }
+func (v *lines) rest()             {}
+
+func (v *lines) readingTime() time.Duration { return 0 }
+
+func (v *lines) paragraph(text string) error { return v.say(text) }
 
 func (v *lines) say(text ...string) error {
 	_, err := io.WriteString(v.out, strings.Join(text, "\n")+"\n")

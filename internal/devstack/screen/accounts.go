@@ -29,18 +29,13 @@ func (p picture) accounts(r room) []line {
 	}
 	header := pad("ACCOUNT", names) + fmt.Sprintf("%6s%7s%6s%7s  ", "SENT", "QUEUED", "DOUBT", "FAILED") + pad("TOKENS", tokens) + "  " + pad("NEXT", nextColumn) + "  WAITS FOR"
 	lines := []line{styled(bold, header)}
-	total := Account{}
-	for i, a := range p.s.Accounts {
-		total.Sent, total.Queued, total.InDoubt, total.Failed = total.Sent+a.Sent, total.Queued+a.Queued, total.InDoubt+a.InDoubt, total.Failed+a.Failed
-		total.Sending, total.More = total.Sending+a.Sending, total.More || a.More
-		if i < r.accounts {
-			lines = append(lines, p.account(a, names, tokens))
-		}
+	for _, a := range p.s.Accounts[:r.accounts] {
+		lines = append(lines, p.account(a, names, tokens))
 	}
 	if hidden := len(p.s.Accounts) - r.accounts + p.s.MoreAccounts; hidden > 0 {
 		lines = append(lines, styled(dim, fmt.Sprintf("%sand %d more %s", p.look.either("… ", "... "), hidden, plural(hidden, "account", "accounts"))))
 	}
-	lines = append(lines, p.counts(pad("ALL", names), total))
+	lines = append(lines, p.counts(pad("ALL", names), p.s.total()))
 	if r.legend {
 		lines = append(lines, p.legend()...)
 	}
@@ -136,7 +131,7 @@ func (w Wait) text(now time.Time, words bool) string {
 		}
 		return n + choose(words, " for "+its+" time, in "+in, " scheduled")
 	case ForRecipient:
-		return n + choose(words, " for "+its+" recipient: "+in, " fan "+in)
+		return n + choose(words, " for "+its+" recipient: "+in, " recipient "+in)
 	case ForRetry:
 		return n + choose(words, " for "+its+" next try: "+in, " retry "+in)
 	case ForText:
@@ -170,7 +165,6 @@ func (p picture) legend() []line {
 	if most == 0 {
 		return append(lines, line{})
 	}
-	text := fmt.Sprintf("%s has used up its %d: %d %s, the next in %s", clean(who.Name), who.Tokens.Capacity, most, plural(most, "waits", "wait"),
-		countdown(who.NextFree.Sub(p.s.Now)))
-	return append(lines, styled(bold, text).add(plain, ". That is the limit at work."))
+	return append(lines, styled(plain, "The limit at work: ").
+		add(bold, fmt.Sprintf("%s has sent its %d, the next goes in %s", clean(who.Name), who.Tokens.Capacity, countdown(who.NextFree.Sub(p.s.Now)))))
 }

@@ -19,6 +19,25 @@ func Live(s Snapshot, size Size, look Look) []string {
 	return render(p.fit(max(3, size.Height-1)), p.columns, look)
 }
 
+// Resting is the picture while nothing happens any more, so that what was printed above it can be read.
+func Resting(s Snapshot, size Size, look Look) []string {
+	total := s.total()
+	dot := look.dot()
+	text := styled(bold, "huntaze dev").add(dim, dot+Span(s.Now.Sub(s.Since).Truncate(time.Second))+dot).
+		add(plain, fmt.Sprintf("%d sent, %d on their way", total.Sent, total.Queued+total.Sending+total.InDoubt)).
+		add(dim, dot+"waits for more messages"+dot+"Ctrl-C stops")
+	return render([]line{text}, max(20, size.Width-1), look)
+}
+
+// total adds the accounts up.
+func (s Snapshot) total() (t Account) {
+	for _, a := range s.Accounts {
+		t.Sent, t.Queued, t.Sending = t.Sent+a.Sent, t.Queued+a.Queued, t.Sending+a.Sending
+		t.InDoubt, t.Failed, t.More = t.InDoubt+a.InDoubt, t.Failed+a.Failed, t.More || a.More
+	}
+	return t
+}
+
 type picture struct {
 	s       Snapshot
 	look    Look
@@ -137,14 +156,14 @@ func (p picture) arrivals(r room) []line {
 	if !p.s.Gateway.Simulated {
 		return []line{styled(bold, "GATEWAY").add(plain, "  "+p.s.Gateway.Address+", not a simulated one: what arrives there is not seen here")}
 	}
-	title := styled(bold, "ARRIVED").add(plain, fmt.Sprintf("  %d in the last minute, at the simulated gateway: nothing was sent to anybody", p.s.LastMinute))
+	title := styled(bold, "ARRIVED").add(plain, fmt.Sprintf("  %d in the last minute, at the simulated gateway: sent to nobody", p.s.LastMinute))
 	lines := []line{title}
 	if r.arrivals == 0 {
 		return lines
 	}
 	shown := p.s.Arrivals[max(0, len(p.s.Arrivals)-r.arrivals):]
 	accounts, recipients := 8, 8
-	for _, a := range shown {
+	for _, a := range p.s.Arrivals { // also those that are not shown any more: the columns should not jump
 		accounts, recipients = max(accounts, textWidth(clean(a.Account))), max(recipients, textWidth(clean(a.Recipient)))
 	}
 	accounts, recipients = min(accounts, p.columns/4), min(recipients, p.columns/4)

@@ -8,11 +8,8 @@ import (
 
 // Summary is the state in one line, for where there is no terminal.
 func Summary(s Snapshot) string {
-	total := Account{}
-	for _, a := range s.Accounts {
-		total.Sent, total.Queued, total.InDoubt, total.Failed = total.Sent+a.Sent, total.Queued+a.Queued+a.Sending, total.InDoubt+a.InDoubt, total.Failed+a.Failed
-	}
-	parts := []string{fmt.Sprintf("sent %d, queued %d, in doubt %d, failed %d", total.Sent, total.Queued, total.InDoubt, total.Failed)}
+	total := s.total()
+	parts := []string{fmt.Sprintf("sent %d, queued %d, in doubt %d, failed %d", total.Sent, total.Queued+total.Sending, total.InDoubt, total.Failed)}
 	if s.Gateway.Simulated {
 		parts = append(parts, fmt.Sprintf("%d in the last minute", s.LastMinute))
 	}

@@ -2,7 +2,7 @@ package screen
 
 import (
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 )
 
@@ -17,26 +17,48 @@ type Row struct {
 	Reason    string        // why it waited or was not sent; may be empty
 }
 
-// Table lays out what happened to messages, by account in the order in which accounts first appear. Of each
-// account's messages that ended alike for the same reason at most `each` are shown, the others as one line with their
-// number; what did not end well is always shown, up to `most` lines in all.
+// Table lays out what happened to messages, by account in the order in which accounts first appear. Of each account's
+// messages that ended alike for the same reason at most `each` are shown, the others are one line with their number. When
+// the table would have more than `most` lines, fewer are shown of each; what did not end well is left out last.
 func Table(rows []Row, size Size, each, most int, look Look) []string {
 	t := table{look: look, columns: max(20, size.Width-1)}
 	t.measure(rows)
-	header := t.row(Row{Workflow: "WORKFLOW", Account: "ACCOUNT", Recipient: "RECIPIENT", Outcome: "OUTCOME", Reason: "REASON", Waited: -1, Fine: true}, "WAITED")
-	lines := []line{styled(bold, header.text())}
+	header := t.row(Row{Workflow: "WORKFLOW", Account: "ACCOUNT", Recipient: "RECIPIENT", Outcome: "OUTCOME", Reason: "REASON"}, "WAITED")
 	groups := grouped(rows)
-	shown := 0
-	for i, g := range groups {
-		if len(lines) >= most {
-			rest := len(rows) - shown
-			lines = append(lines, styled(dim, fmt.Sprintf("%s and %d more %s", look.ellipsis(), rest, plural(rest, "message", "messages"))))
-			break
+	var lines []line
+	for ; each >= 0; each-- {
+		lines = []line{styled(bold, header.text())}
+		for _, g := range groups {
+			lines = append(lines, t.group(g, each)...)
 		}
-		lines = append(lines, t.group(groups[i], each)...)
-		shown += len(g)
+		if len(lines) <= most {
+			return render(lines, t.columns, look)
+		}
 	}
-	return render(lines, t.columns, look)
+	return render(t.shorten(groups, lines[0], most), t.columns, look)
+}
+
+// shorten shows as many groups as fit, those that did not end well first, and counts the rest.
+func (t table) shorten(groups [][]Row, header line, most int) []line {
+	lines := []line{header}
+	slices.SortStableFunc(groups, func(a, b []Row) int { return boolean(a[0].Fine) - boolean(b[0].Fine) })
+	left := 0
+	for _, g := range groups {
+		part := t.group(g, 0)
+		if len(lines)+len(part) >= most {
+			left += len(g)
+			continue
+		}
+		lines = append(lines, part...)
+	}
+	return append(lines, styled(dim, fmt.Sprintf("%s and %d more %s", t.look.ellipsis(), left, plural(left, "message", "messages"))))
+}
+
+func boolean(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 type table struct {
@@ -90,7 +112,8 @@ func grouped(rows []Row) [][]Row {
 
 func (t table) group(rows []Row, each int) (lines []line) {
 	shown := rows
-	if rows[0].Fine && len(rows) > each+1 { // one line for one message would save nothing
+	// One line for the number of one message would save nothing.
+	if rows[0].Fine && len(rows) > each+1 {
 		shown = rows[:each]
 	}
 	for _, r := range shown {
@@ -108,24 +131,39 @@ func (t table) group(rows []Row, each int) (lines []line) {
 	for _, r := range rest {
 		least, longest = min(least, r.Waited), max(longest, r.Waited)
 	}
-	text := fmt.Sprintf("%s %d more of %s, all %s", t.look.ellipsis(), len(rest), clean(rest[0].Account), clean(rest[0].Outcome))
+	what := "more"
+	if len(shown) == 0 {
+		what = plural(len(rest), "message", "messages")
+	}
+	text := fmt.Sprintf("%s %d %s of %s, all %s", t.look.ellipsis(), len(rest), what, clean(rest[0].Account), clean(rest[0].Outcome))
 	if least >= 0 {
 		text += fmt.Sprintf(", waited %s to %s", Span(least), Span(longest))
+	}
+	if len(shown) == 0 && rest[0].Reason != "" {
+		text += ": " + clean(rest[0].Reason)
 	}
 	return append(lines, styled(dim, text))
 }
 
 func (t table) row(r Row, waited string) line {
 	mark := t.look.ellipsis()
-	column := func(text string, columns int) string { return pad(cut(clean(text), columns, mark), columns) + "  " }
+	column := func(text string, columns int) string { return pad(cut(clean(text), columns, mark), columns) + t.gap() }
 	outcome := bad
 	if r.Fine {
 		outcome = plain
 	}
 	return styled(plain, column(r.Workflow, t.workflow)+column(r.Account, t.account)+column(r.Recipient, t.recipient)).
 		add(outcome, column(r.Outcome, t.outcome)).
-		add(plain, padLeft(waited, waitedColumn)+"  ").
+		add(plain, padLeft(waited, waitedColumn)+t.gap()).
 		add(plain, clean(r.Reason))
+}
+
+// gap is the space between two columns.
+func (t table) gap() string {
+	if t.columns < 100 {
+		return " "
+	}
+	return "  "
 }
 
 // wrapped puts a reason that does not fit on lines of its own.
@@ -138,25 +176,10 @@ func (t table) wrapped(r Row, waited string) []line {
 	r.Reason = ""
 	lines := []line{t.row(r, waited)}
 	const indent = "    "
-	for _, text := range wrap(reason, t.columns-len(indent)) {
+	for _, text := range Wrap(reason, t.columns-len(indent)) {
 		lines = append(lines, styled(plain, indent+text))
 	}
 	return lines
-}
-
-func wrap(text string, columns int) (lines []string) {
-	current := ""
-	for _, word := range strings.Fields(text) {
-		switch {
-		case current == "":
-			current = word
-		case textWidth(current)+1+textWidth(word) <= columns:
-			current += " " + word
-		default:
-			lines, current = append(lines, current), word
-		}
-	}
-	return append(lines, current)
 }
 
 func (l line) text() (text string) {

@@ -110,3 +110,20 @@ func plural(n int, one, many string) string {
 	}
 	return many
 }
+
+// Wrap divides a text into lines of at most that many columns, at its spaces. A word that is longer gets a line of its
+// own.
+func Wrap(text string, columns int) (lines []string) {
+	current := ""
+	for _, word := range strings.Fields(text) {
+		switch {
+		case current == "":
+			current = word
+		case textWidth(current)+1+textWidth(word) <= columns:
+			current += " " + word
+		default:
+			lines, current = append(lines, current), word
+		}
+	}
+	return append(lines, current)
+}

@@ -1,0 +1,143 @@
+package e2e_test
+
+import (
+	"context"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/huntaze/hybrid-orchestrator/internal/gateway/gatewaysim"
+)
+
+// recoverWithin is how long what a killed worker left behind may take to go on (steps) or to be settled (sends).
+const recoverWithin = 2 * time.Minute
+
+// A killed worker's calls are settled without a second send, its other steps go on elsewhere.
+func TestKilledWorkersWorkGoesOn(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	f.faults(gatewaysim.Faults{Rules: []gatewaysim.Rule{latency(1500*time.Millisecond, 1500*time.Millisecond)}})
+	victim := f.start(1)[0]
+	f.put(newInputs(3, 25)...) // the first ten of each account are called, the others wait for tokens
+	f.within(20*time.Second, "calls in flight", func() bool { return f.openAttempts()["in_flight"] >= 30 })
+	victim.kill()
+	began := time.Now()
+	f.start(1)
+	f.awaitSent(1)
+	steps := time.Since(began)
+	f.within(recoverWithin, "the cut off calls are settled", func() bool {
+		return number(f, `SELECT count(*) FROM send_attempts WHERE resolved_by = 'look-up'`) >= 30
+	})
+	sends := time.Since(began)
+	f.drained(time.Minute)
+	d := f.check()
+	f.checkLimit(d, limitCount, limitWindow)
+	t.Logf("after kill -9: the next message was sent after %s, all 30 calls were settled after %s", steps.Round(100*time.Millisecond), sends.Round(100*time.Millisecond))
+	if steps > recoverWithin {
+		t.Errorf("waiting messages went on after %s", steps)
+	}
+}
+
+// What the worker that reconciled has left is no obstacle to the next one: it was killed in the middle of it.
+func TestReconcilerOutlivesItsWorker(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	blocker, err := f.pool.Begin(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = blocker.Rollback(context.Background()) }()
+	if _, err := blocker.Exec(t.Context(), `LOCK TABLE recipient_limits IN ACCESS EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	victim := f.start(1)[0]
+	f.within(20*time.Second, "the reconciler runs", func() bool {
+		return number(f, `SELECT count(*) FROM river.river_job WHERE kind = 'reconcile' AND state = 'running'`) > 0
+	})
+	victim.kill()
+	if err := blocker.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.park("creator", "", 3) // only a reconciler can find them
+	f.start(1)
+	took := f.drained(recoverWithin)
+	f.check()
+	t.Logf("the next reconciler had done its work after %s", took.Round(100*time.Millisecond))
+}
+
+// A worker that is stopped in the middle of its calls, for longer than anybody waits for it, changes nothing when it
+// comes back: what it did is settled.
+func TestStoppedWorkerComesBackTooLate(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	f.faults(gatewaysim.Faults{Rules: []gatewaysim.Rule{latency(700*time.Millisecond, 700*time.Millisecond)}})
+	victim := f.start(1)[0]
+	f.put(newInputs(3, 20)...)
+	f.within(20*time.Second, "calls in flight", func() bool { return f.openAttempts()["in_flight"] >= 20 })
+	victim.signal(syscall.SIGSTOP)
+	f.start(1)
+	f.within(recoverWithin, "the stopped worker's calls are settled", func() bool {
+		return f.openAttempts()["in_flight"]+f.openAttempts()["unknown"] == 0 && f.stages()["sent"] >= 30
+	})
+	before := versions(f)
+	victim.signal(syscall.SIGCONT)
+	time.Sleep(2 * time.Second) // it reports what it knows
+	f.drained(time.Minute)
+	d := f.check()
+	f.checkLimit(d, limitCount, limitWindow)
+	after := versions(f)
+	for id, version := range before {
+		if after[id] != version {
+			t.Errorf("workflow %s was sent, and changed again when the worker came back (version %d, then %d)", id, version, after[id])
+		}
+	}
+	if status, _ := victim.get("/livez"); status != 200 {
+		t.Errorf("the worker that came back answers %d", status)
+	}
+}
+
+// versions of the workflows that are sent.
+func versions(f *fleet) map[string]int {
+	all := map[string]int{}
+	type version struct {
+		id string
+		n  int
+	}
+	for _, v := range query(f, func(r pgx.CollectableRow) (v version, err error) { return v, r.Scan(&v.id, &v.n) },
+		`SELECT id::text, version FROM hybrid_workflows WHERE stage = 'sent'`) {
+		all[v.id] = v.n
+	}
+	return all
+}
+
+// Workers are restarted by SIGTERM under load, again and again: each ends well within its time, nothing is in doubt,
+// nothing is sent twice.
+func TestRollingRestartUnderLoad(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "SQS_RETRY_QUEUE=off")
+	f.faults(gatewaysim.Faults{Rules: []gatewaysim.Rule{latency(0, 800*time.Millisecond)}})
+	workers := f.start(3)
+	load := f.load(newInputs(pick(50, 60, 200), pick(12, 20, 40)), 50)
+	var longest time.Duration
+	restarts := pick(4, 8, 20)
+	for n := range restarts {
+		time.Sleep(500 * time.Millisecond)
+		before := f.sent()
+		longest = max(longest, workers[n%3].terminate(9*time.Second))
+		workers[n%3] = f.start(1)[0]
+		f.within(10*time.Second, "messages go on", func() bool { return f.sent() > before })
+	}
+	load.await()
+	f.drained(time.Minute)
+	d := f.check()
+	f.checkLimit(d, limitCount, limitWindow)
+	t.Logf("%d restarts while %d messages flowed; the longest took %s", restarts, len(d.inputs), longest.Round(10*time.Millisecond))
+	if n := number(f, `SELECT count(*) FROM workflow_events WHERE kind = 'unknown'`); n > 0 {
+		t.Errorf("%d messages were in doubt", n)
+	}
+	if n := number(f, `SELECT count(*) FROM river.river_job WHERE state = 'running' AND kind <> 'reconcile'`); n > 0 {
+		t.Errorf("%d jobs were left running", n)
+	}
+}
