@@ -112,12 +112,16 @@ func (b *bench) fleet(ctx context.Context, account, recipient string) (*fleet, e
 	if err != nil {
 		return nil, err
 	}
+	client, err := queue.NewClient(ctx, "us-east-1", f.sqs.URL)
+	if err != nil {
+		return nil, err
+	}
 	f.config = worker.Config{
 		Name: "bench", DatabaseURL: f.url, Connections: 10, RiverConnections: 10, SendWorkers: 500, StepWorkers: 20,
 		Gateway: gateway.Config{URL: "http://" + listener.Addr().String(), Timeout: 20 * time.Second}, Settle: 120 * time.Second,
 		Account: accountRules, Recipient: recipientRules, Guard: 500 * time.Millisecond, RateLimitedDelay: 45 * time.Second,
 		Queue: queue.Config{Queue: queueName, RetryQueue: "retry", DeadLetterQueue: "dlq", WaitTime: time.Second, Pollers: 8},
-		SQS:   f.sqs.Client(), ShutdownTimeout: 30 * time.Second, AdminAddr: "127.0.0.1:0",
+		SQS:   client, ShutdownTimeout: 30 * time.Second, AdminAddr: "127.0.0.1:0",
 		Logger: slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError})),
 	}
 	return f, nil

@@ -3,7 +3,6 @@ package db
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -33,7 +32,7 @@ type Applied struct {
 // apply to the stage a workflow is in changes nothing: a step that River runs again finds its work done.
 func (s *Store) Apply(ctx context.Context, events []Apply) ([]Applied, error) {
 	applied := make([]Applied, len(events))
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.releasing(ctx, func(tx pgx.Tx, _ bool) error {
 		ids := make([]uuid.UUID, len(events))
 		for i, e := range events {
 			ids[i] = e.Workflow
@@ -41,7 +40,7 @@ func (s *Store) Apply(ctx context.Context, events []Apply) ([]Applied, error) {
 		var now time.Time
 		records := map[uuid.UUID]record{}
 		var read statements
-		read.query("workflows", into(scanRecord, func(r record) error { records[r.id] = r; return nil }), lockRecordsSQL, ids)
+		read.query("workflows", into(scanRecord, func(r record) error { records[r.id] = r; return nil }), readRecordsSQL, ids)
 		read.query("clock", into(pgx.RowTo[time.Time], func(t time.Time) error { now = t; return nil }), "SELECT hybrid_clock()")
 		if err := read.run(ctx, tx); err != nil {
 			return err
@@ -81,7 +80,7 @@ func (s *Store) Apply(ctx context.Context, events []Apply) ([]Applied, error) {
 		var st statements
 		st.count("move", func(n int64) error {
 			if n != int64(len(moves.ids)) {
-				return fmt.Errorf("%d of %d workflows moved under a lock", n, len(moves.ids))
+				return errChanged
 			}
 			return nil
 		}, updateRecordsSQL, moves.args(now)...)

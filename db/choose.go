@@ -136,7 +136,7 @@ func (a *account) planNext(waiting int, now time.Time) {
 	case waiting == 0:
 	case a.blockedUntil.After(now):
 		a.nextLook(a.blockedUntil)
-	case a.restCount > 0:
+	case a.restCount > 0 && a.released > 0:
 		a.nextLook(now.Add(probeLease)) // the answer to the probe decides; this is for the case that none comes
 	case a.request.Bypass && len(a.policy.Account) > 0:
 		rule := a.policy.Account[0]

@@ -113,7 +113,7 @@ FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::text[], $5::int[], $6::text
     (SELECT hybrid_clock() AS now) t
 WHERE a.workflow = u.workflow AND a.sequence = u.sequence AND coalesce(a.fence, 0) = u.fence
   AND (a.state = 'in_flight' OR (a.state = 'unknown' AND u.state NOT IN ('unknown', 'withdrawn')) OR (a.state = 'reserved' AND u.state = 'withdrawn')
-       OR (a.state IN ('not_sent', 'withdrawn') AND u.state = 'accepted' AND NOT EXISTS (
+       OR (a.state IN ('not_sent', 'withdrawn') AND u.state = 'accepted' AND a.fence IS NOT NULL AND NOT EXISTS (
             SELECT 1 FROM send_attempts o WHERE o.workflow = a.workflow AND o.state IN ('reserved', 'in_flight', 'unknown', 'accepted'))))
 RETURNING a.workflow, a.sequence, a.user_id, a.recipient_id, a.account_slots, a.ended_at, a.started_at, a.call_deadline`
 

@@ -148,7 +148,7 @@ func (s *Store) adjustHolds(ctx context.Context, tx pgx.Tx, scope limit.Scope, u
 			WHERE h.scope = $1 AND ($2 = '' OR h.user_id = $2) AND h.held && tstzrange(hybrid_clock(), NULL)
 			ORDER BY h.workflow, h.sequence, h.scope, h.rule FOR UPDATE)
 		UPDATE send_holds h SET held = tstzrange(lower(h.held), greatest(lower(h.held), CASE
-			WHEN a.state IN ('not_sent', 'withdrawn') THEN a.ended_at
+			WHEN a.state = 'withdrawn' THEN a.ended_at
 			WHEN a.state IN ('reserved', 'in_flight') THEN lower(h.held) + $3::interval + p.windows[h.rule + 1] + p.guard
 			WHEN a.state = 'unknown' THEN greatest(a.ended_at, a.call_deadline) + $4::interval + p.windows[h.rule + 1] + p.guard
 			ELSE a.ended_at + p.windows[h.rule + 1] + p.guard END))

@@ -46,6 +46,7 @@ type modelAttempt struct {
 	db.Attempt
 	message         *modelMessage
 	state           string
+	refused         bool // with a 429, which the gateway may count although nothing was sent
 	bypass          bool
 	fence           int64
 	reservedAt      time.Time
@@ -348,7 +349,7 @@ func (m *model) finish(r db.Finish, bucketKnows bool) (applied bool) {
 	}
 	a.endedAt = m.now
 	a.state = string(r.Outcome)
-	if r.Outcome == workflow.EventRateLimited {
+	if a.refused = r.Outcome == workflow.EventRateLimited; a.refused {
 		a.state = "not_sent"
 	}
 	m.move(a, r)
@@ -366,7 +367,7 @@ func (m *model) closes(a *modelAttempt, outcome workflow.EventKind) bool {
 	case "unknown":
 		return outcome != workflow.EventUnknown && outcome != workflow.EventWithdrawn
 	case "not_sent", "withdrawn":
-		if outcome != workflow.EventAccepted {
+		if outcome != workflow.EventAccepted || a.fence == 0 {
 			return false
 		}
 		for _, other := range m.attempts {
@@ -399,7 +400,10 @@ func (m *model) move(a *modelAttempt, r db.Finish) {
 	a.message.state = next
 }
 
-func (a *modelAttempt) arrived() bool { return a.state != "not_sent" && a.state != "withdrawn" }
+// arrived says whether the request reached the gateway.
+func (a *modelAttempt) arrived() bool {
+	return a.refused || a.state != "not_sent" && a.state != "withdrawn"
+}
 
 // callEnd is when the call of a closed attempt has certainly ended.
 func (m *model) callEnd(a *modelAttempt) time.Time {
@@ -495,7 +499,7 @@ func (m *model) setLimit(scope limit.Scope, userID string, rules limit.Rules, ne
 		switch {
 		case h.attempt.state == "reserved" || h.attempt.state == "in_flight":
 			h.upper = h.lower.Add(hold + length)
-		case !h.attempt.arrived():
+		case h.attempt.state == "withdrawn":
 			h.upper = latest(h.lower, h.attempt.endedAt)
 		default:
 			h.upper = m.callEnd(h.attempt).Add(length)

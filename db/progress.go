@@ -60,6 +60,9 @@ func (s *Store) Progress(ctx context.Context, users []string) (Progress, error) 
 	p := progress{byUser: map[string]*AccountProgress{}}
 	err := s.readTx(ctx, func(tx pgx.Tx) error {
 		var st statements
+		// The first rows in the order of an index are wanted: to fetch all of an account's and sort them is never better.
+		st.exec("plans", "SET LOCAL enable_sort = off")
+		st.exec("plans", "SET LOCAL enable_bitmapscan = off")
 		st.query("fleet state", into(scanFleet, p.fleet), fleetSQL)
 		st.query("accounts", p.readAccounts, progressAccountsSQL, users)
 		st.query("limit policies", p.readPolicies, policiesSQL, users)

@@ -69,10 +69,16 @@ func NewStore(pool *pgxpool.Pool, enqueuer Enqueuer, config Config) *Store {
 	return &Store{pool: pool, enqueuer: enqueuer, config: config}
 }
 
-// Ping says whether the database answers.
+// Ping says whether the database answers and can be written to: a standby that a failover left behind can't.
 func (s *Store) Ping(ctx context.Context) error {
-	_, err := s.pool.Exec(ctx, "SELECT 1")
-	return err
+	var readOnly bool
+	if err := s.pool.QueryRow(ctx, "SELECT current_setting('transaction_read_only')::boolean").Scan(&readOnly); err != nil {
+		return err
+	}
+	if readOnly {
+		return errors.New("the database is read-only: DATABASE_URL must lead to the primary")
+	}
+	return nil
 }
 
 // Now is the database's time.

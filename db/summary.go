@@ -19,7 +19,8 @@ const (
 	summaryAccounts = 5_000   // pairs of account and campaign that are searched for the oldest message
 )
 
-// Summary is the fleet at one moment. It costs a bounded number of rows, whatever the backlog and the history.
+// Summary is the fleet at one moment. It costs a bounded number of rows, whatever the backlog and the history;
+// only the accounts, which are few, may be read as a whole.
 type Summary struct {
 	Now             time.Time
 	FrozenUntil     time.Time // zero: the fleet is not frozen

@@ -45,6 +45,9 @@ func scanRecord(row pgx.CollectableRow) (r record, err error) {
 	return r, nil
 }
 
+// readRecordsSQL takes no locks: whoever writes what it read compares versions.
+const readRecordsSQL = `SELECT ` + recordColumns + ` FROM hybrid_workflows w WHERE w.id = ANY($1)`
+
 const lockRecordsSQL = `SELECT ` + recordColumns + ` FROM hybrid_workflows w WHERE w.id = ANY($1) ORDER BY w.id FOR UPDATE`
 
 // updates collects transitions for one set-based UPDATE with a compare-and-set on each row's version.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -17,9 +18,10 @@ type key struct{ user, workflow, recipient string }
 // input is a message that was handed over.
 type input struct {
 	key
-	campaign string
-	content  string
-	priority int
+	campaign  string
+	content   string
+	priority  int
+	notBefore time.Time // zero: at once
 }
 
 // badInput is a body that can't be used, by the id that SQS gave it.
@@ -47,6 +49,9 @@ func newInputs(accounts, count int) []input {
 
 func (in input) body() string {
 	fields := map[string]any{"userId": in.user, "workflowId": in.workflow, "recipientId": in.recipient, "content": in.content, "priority": in.priority}
+	if !in.notBefore.IsZero() {
+		fields["scheduledFor"] = in.notBefore.UTC().Format(time.RFC3339Nano)
+	}
 	if in.campaign != "" {
 		fields["campaignId"] = in.campaign
 	}

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -14,29 +15,45 @@ import (
 // recoverWithin is how long what a killed worker left behind may take to go on (steps) or to be settled (sends).
 const recoverWithin = 2 * time.Minute
 
-// A killed worker's calls are settled without a second send, its other steps go on elsewhere.
+// A killed worker's calls are settled without a second send, and what only its timers knew of goes on elsewhere.
 func TestKilledWorkersWorkGoesOn(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	f.faults(gatewaysim.Faults{Rules: []gatewaysim.Rule{latency(1500*time.Millisecond, 1500*time.Millisecond)}})
-	victim := f.start(1)[0]
-	f.put(newInputs(3, 25)...) // the first ten of each account are called, the others wait for tokens
-	f.within(20*time.Second, "calls in flight", func() bool { return f.openAttempts()["in_flight"] >= 30 })
-	victim.kill()
-	began := time.Now()
-	f.start(1)
-	f.awaitSent(1)
-	steps := time.Since(began)
-	f.within(recoverWithin, "the cut off calls are settled", func() bool {
-		return number(f, `SELECT count(*) FROM send_attempts WHERE resolved_by = 'look-up'`) >= 30
+	f.start(2)
+	victim := f.alive()[0]
+	const accounts = 12
+	due := time.Now().Add(6 * time.Second)
+	for a := range accounts { // which worker takes in which account, and so has its timer, is left to chance
+		in := newInput("scheduled-"+strconv.Itoa(a), 0)
+		in.notBefore = due
+		f.put(in)
+	}
+	f.put(newInputs(accounts, 12)...)
+	f.within(20*time.Second, "everything taken in, and calls in flight", func() bool {
+		return f.sqs.Stats(mainQueue).Deleted == uint64(len(f.inputs)) && f.openAttempts()["in_flight"] >= accounts
 	})
-	sends := time.Since(began)
-	f.drained(time.Minute)
+	cut := number(f, `SELECT count(*) FROM send_attempts WHERE state = 'in_flight' AND worker LIKE '%-' || $1`, strconv.Itoa(victim.command.Process.Pid))
+	victim.kill()
+	killed := time.Now()
+	f.within(recoverWithin, "scheduled messages are sent", func() bool {
+		return number(f, `SELECT count(*) FROM hybrid_workflows WHERE stage = 'sent' AND user_id LIKE 'scheduled-%'`) == accounts
+	})
+	steps := time.Since(killed)
+	f.within(recoverWithin, "the calls that were cut off are settled", func() bool {
+		return number(f, `SELECT count(*) FROM send_attempts WHERE resolved_by = 'look-up'`) >= cut && f.openAttempts()["unknown"] == 0
+	})
+	sends := time.Since(killed)
+	f.drained(recoverWithin)
 	d := f.check()
 	f.checkLimit(d, limitCount, limitWindow)
-	t.Logf("after kill -9: the next message was sent after %s, all 30 calls were settled after %s", steps.Round(100*time.Millisecond), sends.Round(100*time.Millisecond))
-	if steps > recoverWithin {
-		t.Errorf("waiting messages went on after %s", steps)
+	t.Logf("after kill -9 with %d calls in flight: they were settled within %s, and what the worker's timers knew of was sent within %s",
+		cut, sends.Round(100*time.Millisecond), steps.Round(100*time.Millisecond))
+	if cut == 0 {
+		t.Error("the killed worker had no call in flight: the test says nothing")
+	}
+	if early := query(f, pgx.RowTo[bool], `SELECT bool_or(started_at < $1) FROM send_attempts WHERE user_id LIKE 'scheduled-%'`, due); early[0] {
+		t.Error("a message was sent before its time")
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/rivertype"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 )
@@ -38,12 +37,11 @@ func (w *ReconcileWorker) Work(ctx context.Context, _ *river.Job[ReconcileArgs])
 	return err
 }
 
-// ReconcilePeriodically returns the periodic job: at the start of a leader and then at every interval, never
-// two at a time.
+// ReconcilePeriodically returns the periodic job: at the start of a leader and then at every interval. One that
+// hangs, or was killed in the middle and stays "running" until River rescues it minutes later, does not keep the
+// next from running: jobs are unique within a part of the interval, not for as long as one runs.
 func ReconcilePeriodically(every time.Duration) *river.PeriodicJob {
 	return river.NewPeriodicJob(river.PeriodicInterval(every), func() (river.JobArgs, *river.InsertOpts) {
-		return ReconcileArgs{}, &river.InsertOpts{MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByState: []rivertype.JobState{
-			rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRunning, rivertype.JobStateScheduled, rivertype.JobStateRetryable,
-		}}}
+		return ReconcileArgs{}, &river.InsertOpts{MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByPeriod: max(every/2, time.Second)}}
 	}, &river.PeriodicJobOpts{RunOnStart: true})
 }

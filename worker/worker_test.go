@@ -65,7 +65,12 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-func (r *rig) config(name string) worker.Config {
+func (r *rig) config(t *testing.T, name string) worker.Config {
+	t.Helper()
+	client, err := queue.NewClient(t.Context(), "us-east-1", r.sqs.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
 	level := slog.LevelWarn
 	if os.Getenv("TEST_LOG") != "" {
 		level = slog.LevelDebug
@@ -77,7 +82,7 @@ func (r *rig) config(name string) worker.Config {
 		Gateway: gateway.Config{URL: r.url, Timeout: 5 * time.Second}, Settle: 2 * time.Second,
 		Account: account, Recipient: recipient, Guard: 100 * time.Millisecond, RateLimitedDelay: time.Second,
 		Queue: queue.Config{Queue: queueName, RetryQueue: "retry", DeadLetterQueue: "dlq", WaitTime: time.Second},
-		SQS:   r.sqs.Client(), AdminAddr: "127.0.0.1:0", ShutdownTimeout: 30 * time.Second, ReconcileEvery: time.Second,
+		SQS:   client, AdminAddr: "127.0.0.1:0", ShutdownTimeout: 30 * time.Second, ReconcileEvery: time.Second,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	}
 }
@@ -159,7 +164,7 @@ func (r *rig) eventually(t *testing.T, within time.Duration, what string, done f
 func TestMessagesGoThrough(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.start(t, r.config("one"))
+	r.start(t, r.config(t, "one"))
 	for a := range 3 {
 		for n := range 5 {
 			r.put(t, message(fmt.Sprintf("creator-%d", a), n))
@@ -174,7 +179,7 @@ func TestMessagesGoThrough(t *testing.T) {
 func TestSaturatedAccount(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	config := r.config("one")
+	config := r.config(t, "one")
 	config.Account = limit.Rules{{Capacity: 10, Window: time.Second}}
 	r.start(t, config)
 	for n := range 40 {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -34,7 +35,7 @@ func (a *app) doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check database, queues, gateway and limits, with what to do about each finding",
-		Long: `Check everything that a worker needs, without changing anything:
+		Long: `Check everything that a worker needs:
 
   database  reachable, schema, River's schema, durability (fsync and others), clock, connections
   queues    visibility timeout, redrive policy, retention (the SQS contract)
@@ -66,23 +67,34 @@ func (a *app) examine(ctx context.Context, cfg config.Config, asJSON bool) error
 			return err
 		}
 	}
-	failed := 0
-	rows := make([][]string, len(d.findings))
-	for i, f := range d.findings {
-		rows[i] = []string{f.Level, f.Part, f.What, f.Remedy}
-		if f.Level == levelFail {
-			failed++
-		}
-	}
 	if asJSON {
 		if err := a.printJSON(d.findings); err != nil {
 			return err
 		}
-	} else if err := a.table("", []string{"", "PART", "FOUND", "REMEDY"}, rows); err != nil {
+	} else if err := a.printFindings(d.findings); err != nil {
 		return err
 	}
+	failed := 0
+	for _, f := range d.findings {
+		if f.Level == levelFail {
+			failed++
+		}
+	}
 	if failed > 0 {
-		return codedError{fmt.Errorf("%s", plural(failed, "failed check")), exitFindings}
+		return codedError{errors.New(plural(failed, "failed check")), exitFindings}
+	}
+	return nil
+}
+
+// printFindings writes a table, with the remedy under each finding that has one.
+func (a *app) printFindings(findings []finding) error {
+	for _, f := range findings {
+		fmt.Fprintf(a.out, "%-4s  %-8s  %s\n", f.Level, f.Part, cell(f.What))
+		if f.Remedy != "" {
+			if _, err := fmt.Fprintf(a.out, "%16s→ %s\n", "", cell(f.Remedy)); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ func (d *doctor) checkQueues(ctx context.Context, cfg config.Config) {
 		d.findings = append(d.findings, one)
 	}
 	if level == levelOK {
-		d.ok(part, "%s can be read and is set as the contract says", joined(cfg.SQSQueue, cfg.SQSRetryQueue, cfg.SQSDeadLetters))
+		d.ok(part, "%s are as the contract says", joined(cfg.SQSQueue, cfg.SQSRetryQueue, cfg.SQSDeadLetters))
 	}
 }
 

@@ -294,7 +294,7 @@ func TestSQSSim(t *testing.T) {
 	c.environ["AWS_ENDPOINT_URL_SQS"] = url
 	c.typed(line(1), "send", "-").wants(t, exitOK, "1 message sent")
 	found := c.findings(exitFindings) // of the database and the gateway, which there are none of
-	if got := level(found, "queues", "is set as the contract says"); got != levelOK {
+	if got := level(found, "queues", "are as the contract says"); got != levelOK {
 		t.Errorf("the queues are %s: %+v", got, found)
 	}
 	if got := stop(); got.code != exitOK || !strings.Contains(got.out, joined(retryQueue, deadQueue, messagesQueue)) {

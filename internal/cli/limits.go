@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/config"
 	"github.com/huntaze/hybrid-orchestrator/internal/limit"
 )
 
@@ -39,7 +40,8 @@ func (a *app) limitsShowCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withStore(cmd.Context(), func(store *db.Store) error {
-				if err := a.printLimits(cmd.Context(), store, userID); err != nil || userID == "" {
+				shown, err := a.printLimits(cmd.Context(), store, userID)
+				if err != nil || userID == "" || shown == 0 {
 					return err
 				}
 				return a.printTokens(cmd.Context(), store, userID)
@@ -50,10 +52,11 @@ func (a *app) limitsShowCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) printLimits(ctx context.Context, store *db.Store, userID string) error {
+// printLimits lists the rules that hold for one account or for all, and returns how many.
+func (a *app) printLimits(ctx context.Context, store *db.Store, userID string) (int, error) {
 	policies, err := store.Limits(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var rows [][]string
 	for _, p := range policies {
@@ -65,7 +68,7 @@ func (a *app) printLimits(ctx context.Context, store *db.Store, userID string) e
 		}
 		rows = append(rows, []string{string(p.Scope), whose, p.Rules.String(), p.Guard.String(), moment(p.ChangedAt), p.ChangedBy})
 	}
-	return a.table("There are no rules yet: the first worker seeds them from the environment, or run huntaze limits set.",
+	return len(rows), a.table("There are no rules yet: the first worker seeds them from the environment, or run huntaze limits set.",
 		[]string{"LIMIT OF", "ACCOUNT", "RULES", "GUARD", "CHANGED", "BY"}, rows)
 }
 
@@ -119,7 +122,11 @@ The guard is added to each window; without --guard it stays as it is.`,
 			} else if guard < 0 || guard > time.Minute {
 				return misused(fmt.Errorf("--guard %s: give a time from 0s to 1m, such as 500ms", guard))
 			}
-			return a.withStore(cmd.Context(), func(store *db.Store) error {
+			return a.withConfiguredStore(cmd.Context(), func(cfg config.Config, store *db.Store) error {
+				// As the first worker would do: without it the rules that are not named here, and the guard, would be missing.
+				if err := seedLimits(cmd.Context(), cfg, store); err != nil {
+					return err
+				}
 				for _, change := range changes {
 					if err := store.SetLimit(cmd.Context(), change.scope, userID, change.rules, guard, byOperator(by)); err != nil {
 						return err
@@ -128,7 +135,8 @@ The guard is added to each window; without --guard it stays as it is.`,
 				if err := a.lookAgain(cmd.Context(), store, userID); err != nil {
 					return err
 				}
-				return a.printLimits(cmd.Context(), store, userID)
+				_, err := a.printLimits(cmd.Context(), store, userID)
+				return err
 			})
 		},
 	}
@@ -138,6 +146,16 @@ The guard is added to each window; without --guard it stays as it is.`,
 	cmd.Flags().DurationVar(&guard, "guard", 0, "added to each window (default: as it is)")
 	cmd.Flags().StringVar(&by, operatorFlag, operator(), "who changes it")
 	return cmd
+}
+
+func seedLimits(ctx context.Context, cfg config.Config, store *db.Store) error {
+	account, errAccount := limit.ParseRules(cfg.RateLimitAccount)
+	recipient, errRecipient := limit.ParseRules(cfg.RateLimitRecipient)
+	if err := errors.Join(errAccount, errRecipient); err != nil {
+		return misused(err)
+	}
+	_, err := store.SeedLimits(ctx, account, recipient, cfg.RateLimitGuard)
+	return err
 }
 
 type limitChange struct {
@@ -199,7 +217,8 @@ func (a *app) limitsClearCommand() *cobra.Command {
 				if err := a.lookAgain(cmd.Context(), store, userID); err != nil {
 					return err
 				}
-				return a.printLimits(cmd.Context(), store, userID)
+				_, err := a.printLimits(cmd.Context(), store, userID)
+				return err
 			})
 		},
 	}

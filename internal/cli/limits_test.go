@@ -53,6 +53,16 @@ RULE   FREE  TAKEN  NEXT FREE
 `)
 }
 
+// A new database has no rules until the first worker or an operator writes some.
+func TestLimitsOfNewDatabase(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "10/60s", "off")
+	f.exec(`DELETE FROM limit_policies`)
+	f.run("limits", "show", "--user", "creator-7").wants(t, exitOK).
+		prints(t, "There are no rules yet: the first worker seeds them from the environment, or run huntaze limits set.")
+	f.run("limits", "set", "--account", "20/60s").wants(t, exitOK, "account    all others  20/60s        500ms", "recipient  all others  1/60s,10/24h  500ms")
+}
+
 // A raised limit is used at once, not at the time that was planned by the old one.
 func TestLimitsSetWakes(t *testing.T) {
 	t.Parallel()

@@ -30,17 +30,14 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m, pgtest.WithLeakCheck()) }
 
-var (
-	schema = pgtest.Template{Name: "schema", Migrate: func(ctx context.Context, url string) error {
-		pool, err := pgxpool.New(ctx, url)
-		if err != nil {
-			return err
-		}
-		defer pool.Close()
-		return db.Migrate(ctx, pool)
-	}}
-	emptyDatabase = pgtest.Template{Name: "empty"}
-)
+var schema = pgtest.Template{Name: "schema", Migrate: func(ctx context.Context, url string) error {
+	pool, err := pgxpool.New(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return db.Migrate(ctx, pool)
+}}
 
 // start is the time at which the databases' clocks stand first.
 var start = time.Date(2026, time.March, 2, 12, 0, 0, 0, time.UTC)

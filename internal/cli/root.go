@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 
 	"github.com/spf13/cobra"
 
@@ -61,7 +62,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 		return coded.code
 	}
 	fmt.Fprintln(a.err, "huntaze:", clean(err.Error()))
-	if a.stack != "" {
+	if unreachable := new(net.OpError); a.stack != "" && errors.As(err, &unreachable) {
 		fmt.Fprintf(a.err, "The settings came from %s. If `huntaze dev` does not run any more, remove that file.\n", a.stack)
 	}
 	return exitFailed

@@ -78,10 +78,10 @@ func TestClean(t *testing.T) {
 	for text, want := range map[string]string{
 		"Grüße, 你好 🙂":          "Grüße, 你好 🙂",
 		"two\nlines\tand tabs": "two\nlines\tand tabs",
-		"\x1b]0;title\a":        `\x1b]0;title\a`,
-		"\x00 \xff\xfe":         `\x00 \xff\xfe`,
-		"right\u202eleft":       `right\u202eleft`,
-		"\ufffd":                "\ufffd",
+		"\x1b]0;title\a":       `\x1b]0;title\a`,
+		"\x00 \xff\xfe":        `\x00 \xff\xfe`,
+		"right\u202eleft":      `right\u202eleft`,
+		"\ufffd":               "\ufffd",
 	} {
 		if got := clean(text); got != want {
 			t.Errorf("%q is shown as %q, want %q", text, got, want)

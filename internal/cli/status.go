@@ -26,24 +26,17 @@ Counts are exact while there are few messages. Beyond 20,000 workflows those tha
 costs the same with ten messages and with ten million.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.load("DATABASE_URL")
-			if err != nil {
-				return err
-			}
-			store, closeStore, err := openStore(cmd.Context(), cfg, a.command)
-			if err != nil {
-				return err
-			}
-			defer closeStore()
-			sum, err := store.Summarise(cmd.Context())
-			if err != nil {
-				return err
-			}
-			queues := readDepths(cmd.Context(), cfg)
-			if asJSON {
-				return a.printJSON(statusAsJSON(sum, queues))
-			}
-			return a.printStatus(sum, queues)
+			return a.withConfiguredStore(cmd.Context(), func(cfg config.Config, store *db.Store) error {
+				sum, err := store.Summarise(cmd.Context())
+				if err != nil {
+					return err
+				}
+				queues := readDepths(cmd.Context(), cfg)
+				if asJSON {
+					return a.printJSON(statusAsJSON(sum, queues))
+				}
+				return a.printStatus(sum, queues)
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

@@ -23,6 +23,11 @@ func openStore(ctx context.Context, cfg config.Config, command string) (*db.Stor
 
 // withStore runs something on the fleet's memory.
 func (a *app) withStore(ctx context.Context, do func(*db.Store) error) error {
+	return a.withConfiguredStore(ctx, func(_ config.Config, store *db.Store) error { return do(store) })
+}
+
+// withConfiguredStore is withStore for what also needs the configuration.
+func (a *app) withConfiguredStore(ctx context.Context, do func(config.Config, *db.Store) error) error {
 	cfg, err := a.load("DATABASE_URL")
 	if err != nil {
 		return err
@@ -32,7 +37,7 @@ func (a *app) withStore(ctx context.Context, do func(*db.Store) error) error {
 		return err
 	}
 	defer closeStore()
-	return do(store)
+	return do(cfg, store)
 }
 
 // operator is the name that the system knows the person by, for what is written down about a change.

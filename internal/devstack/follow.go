@@ -232,10 +232,10 @@ func (f *follower) describe(m *followed, row *screen.Row, limits limits) {
 	}
 }
 
-// overtakenBy counts older messages of the account, less urgent, that were sent later.
+// overtakenBy counts older messages of the account, less urgent, that waited for a token as well and were sent later.
 func (f *follower) overtakenBy(m *followed) (n int) {
 	for _, other := range f.messages {
-		if other.seen == nil || other.key.UserID != m.key.UserID || other.priority <= m.priority || !other.notBefore.IsZero() {
+		if other.seen == nil || other.key.UserID != m.key.UserID || other.priority <= m.priority || other.waitedFor != screen.ForToken {
 			continue
 		}
 		if other.seen.CreatedAt.Before(m.seen.CreatedAt) && (!other.seen.Stage.Final() || other.seen.UpdatedAt.After(m.seen.UpdatedAt)) {

@@ -23,9 +23,9 @@ func Live(s Snapshot, size Size, look Look) []string {
 func Resting(s Snapshot, size Size, look Look) []string {
 	total := s.total()
 	dot := look.dot()
-	text := styled(bold, "huntaze dev").add(dim, dot+Span(s.Now.Sub(s.Since).Truncate(time.Second))+dot).
+	text := styled(bold, "huntaze dev").add(dim, dot+countdown(s.Now.Sub(s.Since).Truncate(time.Second))+dot).
 		add(plain, fmt.Sprintf("%d sent, %d on their way", total.Sent, total.Queued+total.Sending+total.InDoubt)).
-		add(dim, dot+"waits for more messages"+dot+"Ctrl-C stops")
+		add(dim, dot+"waits for more"+dot+"Ctrl-C stops")
 	return render([]line{text}, max(20, size.Width-1), look)
 }
 
@@ -101,7 +101,7 @@ func (p picture) lines(r room) []line {
 
 func (p picture) title() []line {
 	dot := p.look.dot()
-	left := styled(bold, "huntaze dev").add(dim, dot+Span(p.s.Now.Sub(p.s.Since).Truncate(time.Second))+dot+
+	left := styled(bold, "huntaze dev").add(dim, dot+countdown(p.s.Now.Sub(p.s.Since).Truncate(time.Second))+dot+
 		fmt.Sprintf("%d %s", p.s.Workers, plural(p.s.Workers, "worker", "workers"))+dot+p.s.Limit.String())
 	const right = "Ctrl-C stops"
 	if gap := p.columns - left.width() - len(right); gap > 1 {
@@ -115,7 +115,7 @@ func (l Limit) String() string {
 	if l.Capacity == 0 {
 		return "no limit"
 	}
-	return fmt.Sprintf("limit: %d in %s for each account", l.Capacity, Window(l.Window))
+	return fmt.Sprintf("each account: %d in %s", l.Capacity, Window(l.Window))
 }
 
 // Window writes the length of a limit's window: "60 s", "24 h".

@@ -1,0 +1,334 @@
+package devstack
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/joho/godotenv"
+
+	"github.com/huntaze/hybrid-orchestrator/internal/gateway/gatewaysim"
+)
+
+// program builds the real binary, once.
+var program = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "huntaze-devstack-test-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "huntaze")
+	out, err := exec.Command("go", "build", "-o", path, "../../cmd/huntaze").CombinedOutput()
+	if err != nil {
+		return "", errors.Join(err, errors.New(string(out)), os.RemoveAll(dir))
+	}
+	return path, nil
+})
+
+// newcomer is somebody in an empty folder, with nothing in the environment.
+type newcomer struct {
+	dir     string
+	program string
+	environ []string
+}
+
+func newNewcomer(t *testing.T) newcomer {
+	t.Helper()
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// When root runs the tests, Postgres runs as another user, who must be able to get there.
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	n := newcomer{dir: dir, program: path, environ: []string{"RATE_LIMIT_RECIPIENT=1/2s", "LANG=C.UTF-8", "TERM=xterm"}}
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME"} {
+		if value, set := os.LookupEnv(name); set {
+			n.environ = append(n.environ, name+"="+value)
+		}
+	}
+	return n
+}
+
+// process is a running command and what it has written so far.
+type process struct {
+	*exec.Cmd
+	out  output
+	done chan error
+}
+
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+var _ io.Writer = (*output)(nil)
+
+func (n newcomer) start(t *testing.T, args ...string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.Command(n.program, args...), done: make(chan error, 1)}
+	p.Dir, p.Env, p.Stdout, p.Stderr = n.dir, n.environ, &p.out, &p.out
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { p.done <- p.Wait() }()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%s wrote:\n%s", strings.Join(args, " "), p.out.String())
+		}
+		if p.ProcessState == nil {
+			_ = p.Process.Kill()
+			<-p.done
+		}
+	})
+	return p
+}
+
+// ends waits for the end and returns the exit code.
+func (p *process) ends(t *testing.T, within time.Duration) int {
+	t.Helper()
+	select {
+	case err := <-p.done:
+		p.done <- err
+		return p.ProcessState.ExitCode()
+	case <-time.After(within):
+		t.Fatalf("it still runs after %s", within)
+		return 0
+	}
+}
+
+func (p *process) says(t *testing.T, within time.Duration, what string) {
+	t.Helper()
+	eventually(t, within, "it says "+what, func() bool {
+		select {
+		case err := <-p.done:
+			p.done <- err
+			if !strings.Contains(p.out.String(), what) {
+				t.Fatalf("it ended without saying %q: %v", what, err)
+			}
+		default:
+		}
+		return strings.Contains(p.out.String(), what)
+	})
+}
+
+func (n newcomer) run(t *testing.T, within time.Duration, args ...string) (out string, code int) {
+	t.Helper()
+	p := n.start(t, args...)
+	code = p.ends(t, within)
+	return p.out.String(), code
+}
+
+func (n newcomer) data(name string) string { return filepath.Join(n.dir, ".data", name) }
+
+func (n newcomer) arrivals(t *testing.T) []gatewaysim.Arrival {
+	t.Helper()
+	all, err := gatewaysim.ReadLog(n.data("arrivals.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return gatewaysim.OnlyAccepted(all)
+}
+
+const start = time.Minute // enough for Postgres to be made on a busy machine
+
+func contains(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("it does not say %q:\n%s", part, text)
+		}
+	}
+}
+
+func TestNewcomer(t *testing.T) {
+	t.Parallel()
+	n := newNewcomer(t)
+	out, code := n.run(t, 2*time.Minute, "dev", "--plain", "--limit", "10/2s", "--for", "90s")
+	if code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, out)
+	}
+	contains(t, out, "simulated: sends nothing to anybody", "simulated, in this process", "real, of its own", "/metrics",
+		"A sample of 46 messages for 6 accounts", "that is the limit doing its work", "What happened to the 46 messages of the sample:",
+		"urgent: overtook", "quarantined          priority: is a string", `quarantined          content: contains \u0000`, "duplicate            it came twice",
+		"settled by look-up", "its time", "its recipient's limit, 1 in 2 s", "43 messages were sent so far", "the data is in .data")
+	for _, line := range strings.Split(out, "\n") {
+		if strings.Contains(line, "warning:") && !strings.Contains(line, "reconcile") {
+			t.Error(line)
+		}
+	}
+	arrivals := n.arrivals(t)
+	if len(arrivals) != 43 || len(gatewaysim.Duplicates(arrivals)) > 0 {
+		t.Errorf("%d arrivals, twice: %v", len(arrivals), gatewaysim.Duplicates(arrivals))
+	}
+	if most, who := gatewaysim.MaxInWindow(arrivals, 2*time.Second, gatewaysim.ByAccount); most > 10 {
+		t.Errorf("%d arrivals of %s within the window", most, who)
+	}
+	for name, want := range map[string]bool{"stack.env": false, "queues.json": true, "more.jsonl": true, "huntaze.log": true} {
+		if _, err := os.Stat(n.data(name)); (err == nil) != want {
+			t.Errorf("%s after the stop: %v", name, err)
+		}
+	}
+	t.Run("again", func(t *testing.T) { again(t, n, out) })
+}
+
+// again goes on where the first run has stopped.
+func again(t *testing.T, n newcomer, first string) {
+	p := n.start(t, "dev", "--plain", "--limit", "10/1s")
+	p.says(t, start, "Found from earlier runs: 43 messages, 0 of them on their way")
+	p.says(t, start, "--limit 10/1s is not used: this database has 10/2s")
+	eventually(t, start, "the second sample arrives", func() bool { return len(n.arrivals(t)) > 43+20 })
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code := p.ends(t, 20*time.Second); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	contains(t, p.out.String(), "Stopped after")
+	ids := regexp.MustCompile(`fan-([0-9a-z]{5})-`)
+	if one, two := ids.FindStringSubmatch(first), ids.FindStringSubmatch(p.out.String()); one == nil || two == nil || one[1] == two[1] {
+		t.Errorf("ids of the runs: %v, %v", one, two)
+	}
+
+	p = n.start(t, "dev", "--plain", "--no-sample", "--for", "1s")
+	if code := p.ends(t, start); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	contains(t, p.out.String(), "Found from earlier runs: 86 messages")
+
+	p = n.start(t, "dev", "--plain", "--no-sample", "--for", "1s", "--fresh")
+	if code := p.ends(t, start); code != 0 || strings.Contains(p.out.String(), "Found") {
+		t.Errorf("exit code %d; --fresh left something:\n%s", code, p.out.String())
+	}
+	if len(n.arrivals(t)) != 0 {
+		t.Error("--fresh left the arrival log")
+	}
+}
+
+func TestTimeOver(t *testing.T) {
+	t.Parallel()
+	n := newNewcomer(t)
+	out, code := n.run(t, start, "dev", "--plain", "--for", "2s", "--workers", "1")
+	if code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	contains(t, out, "waits", "limit 10 in 60 s", "the sample has not ended in time: 2s", "for the next start")
+}
+
+func TestSecondTerminal(t *testing.T) {
+	t.Parallel()
+	n := newNewcomer(t)
+	p := n.start(t, "dev", "--plain", "--no-sample")
+	p.says(t, start, "No sample. From a second terminal:")
+
+	out, code := n.run(t, start, "dev", "--plain")
+	if code != 2 {
+		t.Errorf("a second one in the same folder: exit code %d", code)
+	}
+	contains(t, out, "process "+strconv.Itoa(p.Process.Pid), filepath.Join(n.dir, ".data"), "HUNTAZE_DATA_DIR")
+
+	environ, err := godotenv.Read(n.data("stack.env"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"DATABASE_URL", "AWS_ENDPOINT_URL_SQS", "AWS_REGION", "GATEWAY_URL", "ADMIN_ADDR", "SQS_QUEUE", "SQS_RETRY_QUEUE", "SQS_DLQ"} {
+		if environ[name] == "" {
+			t.Errorf("stack.env lacks %s", name)
+		}
+	}
+	if info, err := os.Stat(n.data("stack.env")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("stack.env: %v, %v", info.Mode(), err)
+	}
+	if out, code := n.run(t, start, "send", ".data/more.jsonl"); code != 0 {
+		t.Errorf("send: exit code %d:\n%s", code, out)
+	}
+	eventually(t, start, "what the second terminal sent arrives", func() bool { return len(n.arrivals(t)) == 6 })
+
+	// A kill leaves neither Postgres nor a folder that can't be used.
+	text, err := os.ReadFile(filepath.Join(n.data("postgres"), "cluster", "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	postgres, err := strconv.Atoi(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	p.ends(t, start)
+	eventually(t, start, "Postgres ends with its parent", func() bool { return syscall.Kill(postgres, 0) != nil })
+
+	p = n.start(t, "dev", "--plain", "--no-sample")
+	p.says(t, start, "Found from earlier runs: 6 messages")
+	p.says(t, start, "No sample.")
+	began := time.Now()
+	if err := p.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if code := p.ends(t, 30*time.Second); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	t.Logf("the stop took %s", time.Since(began))
+}
+
+func TestPortsTaken(t *testing.T) {
+	t.Parallel()
+	n := newNewcomer(t)
+	for _, port := range []int{postgresPort, sqsPort, gatewayPort, 9090} {
+		// One that fails is taken by somebody else, which is as good.
+		if listener, err := net.Listen("tcp", loopback(port)); err == nil {
+			t.Cleanup(func() { _ = listener.Close() })
+		}
+	}
+	out, code := n.run(t, start, "dev", "--plain", "--no-sample", "--for", "500ms")
+	if code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, out)
+	}
+	for _, port := range []int{postgresPort, sqsPort, gatewayPort, 9090} {
+		if strings.Contains(out, loopback(port)) {
+			t.Errorf("it says that it uses port %d, which is taken", port)
+		}
+	}
+}
+
+func TestMisuse(t *testing.T) {
+	t.Parallel()
+	n := newNewcomer(t)
+	for _, args := range [][]string{{"dev", "--workers", "0"}, {"dev", "--limit", "ten"}, {"dev", "--for", "-1s"}, {"dev", "extra"}} {
+		if out, code := n.run(t, start, args...); code != 2 {
+			t.Errorf("%v: exit code %d: %s", args, code, out)
+		}
+	}
+	n.environ = append(n.environ, "AWS_ENDPOINT_URL_SQS=https://sqs.us-east-1.amazonaws.com")
+	out, code := n.run(t, start, "dev", "--plain")
+	if code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	contains(t, out, "AWS_ENDPOINT_URL_SQS is AWS itself")
+}
