@@ -14,14 +14,15 @@ import (
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
-// countMost bounds how many messages of one account a look at its progress reads.
+// countMost bounds how many messages of one account, and how many of one stage, a look at the progress reads.
 const countMost = 5000
 
 // AccountProgress is how one account does now.
 type AccountProgress struct {
 	UserID string
-	// Stages counts its messages. With More they are not all counted: an account may have millions.
-	Stages  map[workflow.Stage]int
+	// Live counts its messages that have not ended, by stage. With More they are not all counted: an account may have
+	// millions of them.
+	Live    map[workflow.Stage]int
 	More    bool
 	Waiting []Waiting // why its queued messages wait, the reason of the most first
 	Policy  limit.Policy
@@ -68,7 +69,7 @@ func (s *Store) Progress(ctx context.Context, users []string) (Progress, error) 
 		st.query("limit policies", p.readPolicies, policiesSQL, users)
 		st.query("tokens", into(scanHold, p.token), `SELECT user_id, rule, slot, busy_until FROM account_tokens WHERE user_id = ANY($1) AND rule = 0`, users)
 		st.query("queued", p.readWaiting, progressWaitingSQL, users, countMost)
-		st.query("other stages", p.readStages, progressStagesSQL, users, countMost)
+		st.query("on their way", p.readOpen, progressOpenSQL, users, countMost)
 		return st.run(ctx, tx)
 	})
 	if err != nil {
@@ -109,15 +110,17 @@ CROSS JOIN LATERAL (
 ) q
 GROUP BY a.user_id, q.reason`
 
-// progressStagesSQL counts the other messages by stage, in the order of the key's index.
-const progressStagesSQL = `
-SELECT a.user_id, w.stage, count(*)
-FROM unnest($1::text[]) AS a(user_id)
+// progressOpenSQL counts the messages in the other live stages, which are few, by their index.
+const progressOpenSQL = `
+SELECT o.user_id, s.stage, count(*)
+FROM (VALUES ('sending'), ('in_doubt'), ('planning')) AS s(stage)
 CROSS JOIN LATERAL (
-    SELECT s.stage FROM hybrid_workflows s WHERE s.user_id = a.user_id
-    ORDER BY s.user_id, s.workflow_id, s.recipient_id LIMIT $2
-) w
-GROUP BY a.user_id, w.stage`
+    SELECT w.user_id FROM hybrid_workflows w
+    WHERE w.stage IN ('sending', 'in_doubt', 'planning') AND w.stage = s.stage
+    ORDER BY w.stage, w.updated_at LIMIT $2
+) o
+WHERE o.user_id = ANY($1)
+GROUP BY o.user_id, s.stage`
 
 func (p *progress) fleet(f fleet) error {
 	p.result.Now = f.now
@@ -131,7 +134,7 @@ func (p *progress) readAccounts(rows pgx.Rows) error {
 	var user, reason string
 	var until time.Time
 	_, err := pgx.ForEachRow(rows, []any{&user, &until, &reason}, func() error {
-		a := &AccountProgress{UserID: user, Stages: map[workflow.Stage]int{}}
+		a := &AccountProgress{UserID: user, Live: map[workflow.Stage]int{}}
 		if until.After(p.result.Now) {
 			a.RestUntil, a.RestReason = until, reason
 		}
@@ -171,28 +174,25 @@ func (p *progress) readWaiting(rows pgx.Rows) error {
 	_, err := pgx.ForEachRow(rows, []any{&user, &w.Reason, &w.Count, &w.Next}, func() error {
 		if a := p.byUser[user]; a != nil {
 			a.Waiting = append(a.Waiting, w)
-			a.Stages[workflow.StageQueued] += w.Count
+			a.Live[workflow.StageQueued] += w.Count
+			a.More = a.Live[workflow.StageQueued] >= countMost
 		}
 		return nil
 	})
 	return err
 }
 
-func (p *progress) readStages(rows pgx.Rows) error {
+func (p *progress) readOpen(rows pgx.Rows) error {
 	var user string
 	var stage workflow.Stage
 	var count int
-	read := map[string]int{}
 	_, err := pgx.ForEachRow(rows, []any{&user, &stage, &count}, func() error {
-		read[user] += count
-		if a := p.byUser[user]; a != nil && stage != workflow.StageQueued { // those were counted by a better index
-			a.Stages[stage] = count
+		if a := p.byUser[user]; a != nil {
+			a.Live[stage] = count
+			a.More = a.More || count >= countMost
 		}
 		return nil
 	})
-	for user, a := range p.byUser {
-		a.More = read[user] >= countMost || a.Stages[workflow.StageQueued] >= countMost
-	}
 	return err
 }
 
@@ -241,7 +241,8 @@ func (s *Store) Messages(ctx context.Context, keys []workflow.Key) ([]MessagePro
 	rows, err := s.pool.Query(ctx, `
 		SELECT w.user_id, w.workflow_id, w.recipient_id, w.id, w.stage, w.wait_reason, w.not_before, w.attempts, w.last_error, w.created_at, w.updated_at
 		FROM unnest($1::text[], $2::text[], $3::text[]) AS k(user_id, workflow_id, recipient_id)
-		JOIN hybrid_workflows w ON w.user_id = k.user_id AND w.workflow_id = k.workflow_id AND w.recipient_id = k.recipient_id`, users, ids, recipients)
+		JOIN inbox i ON i.workflow_id = k.workflow_id AND i.user_id = k.user_id AND i.recipient_id = k.recipient_id
+		JOIN hybrid_workflows w ON w.id = i.workflow`, users, ids, recipients)
 	if err != nil {
 		return nil, fmt.Errorf("messages: %w", err)
 	}
@@ -252,6 +253,45 @@ func (s *Store) Messages(ctx context.Context, keys []workflow.Key) ([]MessagePro
 		return nil, fmt.Errorf("messages: %w", err)
 	}
 	return found, nil
+}
+
+// MessageStage is a message as a count sees it.
+type MessageStage struct {
+	ID        uuid.UUID
+	UserID    string
+	Stage     workflow.Stage
+	CreatedAt time.Time
+}
+
+// MessagesAfter lists messages in the order of their ids, which is about that of their intake, from after the given one
+// on, at most that many. It also returns the database's time. Messages that are being taken in may come to stand before
+// others that were listed already.
+func (s *Store) MessagesAfter(ctx context.Context, id uuid.UUID, most int) (messages []MessageStage, now time.Time, err error) {
+	err = s.readTx(ctx, func(tx pgx.Tx) error {
+		var st statements
+		st.query("clock", into(pgx.RowTo[time.Time], func(t time.Time) error { now = t; return nil }), "SELECT hybrid_clock()")
+		st.query("messages", into(func(row pgx.CollectableRow) (m MessageStage, err error) {
+			return m, row.Scan(&m.ID, &m.UserID, &m.Stage, &m.CreatedAt)
+		}, func(m MessageStage) error { messages = append(messages, m); return nil }),
+			`SELECT id, user_id, stage, created_at FROM hybrid_workflows WHERE id > $1 ORDER BY id LIMIT $2`, id, most)
+		return st.run(ctx, tx)
+	})
+	return messages, now, err
+}
+
+// StagesOf returns the stages of messages; those that do not exist are left out.
+func (s *Store) StagesOf(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]workflow.Stage, error) {
+	rows, err := s.pool.Query(ctx, `SELECT w.id, w.stage FROM unnest($1::uuid[]) AS u(id) JOIN hybrid_workflows w ON w.id = u.id`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("stages: %w", err)
+	}
+	stages := make(map[uuid.UUID]workflow.Stage, len(ids))
+	var id uuid.UUID
+	var stage workflow.Stage
+	if _, err := pgx.ForEachRow(rows, []any{&id, &stage}, func() error { stages[id] = stage; return nil }); err != nil {
+		return nil, fmt.Errorf("stages: %w", err)
+	}
+	return stages, nil
 }
 
 // Quarantined is a message that could not be used, without its body.
