@@ -1,7 +1,6 @@
 package db
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -91,27 +90,6 @@ RETURNING w.id`
 
 func (u *updates) args(at time.Time) []any {
 	return []any{u.ids, u.versions, u.sequences, u.stages, u.notBefore, u.attempts, u.waits, u.errors, u.states, u.retries, at}
-}
-
-// apply writes the collected transitions and returns the workflows that were still at the version they were
-// read at.
-func (u *updates) apply(ctx context.Context, tx pgx.Tx, at time.Time) (map[uuid.UUID]bool, error) {
-	moved := map[uuid.UUID]bool{}
-	if len(u.ids) == 0 {
-		return moved, nil
-	}
-	rows, err := tx.Query(ctx, updateRecordsSQL, u.args(at)...)
-	if err != nil {
-		return nil, fmt.Errorf("update workflows: %w", err)
-	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	if err != nil {
-		return nil, fmt.Errorf("update workflows: %w", err)
-	}
-	for _, id := range ids {
-		moved[id] = true
-	}
-	return moved, nil
 }
 
 // timeline collects events for one insert.

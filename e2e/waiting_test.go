@@ -69,6 +69,7 @@ func measureWaiting(t *testing.T, count int, rest time.Duration) waitingCost {
 	second.terminate(9 * time.Second)
 	cost := waitingCost{jobs: f.jobs() - before}
 	f.pool.Reset() // so that what these connections have counted is seen
+	t.Log(counts(f, `SELECT relname || ' seq ' || coalesce(seq_scan,0) || ' idx ' || coalesce(idx_scan,0) || ' tup ' || coalesce(seq_tup_read, 0) || '+' || coalesce(idx_tup_fetch, 0), 0 FROM pg_stat_user_tables WHERE schemaname = 'public' AND coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)>0`))
 	cost.rows = number(f, `SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)) FROM pg_stat_user_tables WHERE schemaname = 'public'`)
 	cost.transactions = number(f, `SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()`)
 	f.check("queued")
