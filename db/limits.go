@@ -1,13 +1,17 @@
 package db
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/huntaze/hybrid-orchestrator/internal/limit"
+	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
 // policyLock makes a change of limits wait for the releases that run, and new releases wait for the change:
@@ -102,10 +106,7 @@ func (s *Store) SetLimit(ctx context.Context, scope limit.Scope, userID string, 
 	if guard >= 0 {
 		newGuard = &guard
 	}
-	return s.inTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(policyLock)); err != nil {
-			return err
-		}
+	return s.changePolicy(ctx, scope, userID, func(tx pgx.Tx) error {
 		capacities, windows := ruleColumns(rules)
 		_, err := tx.Exec(ctx, `
 			INSERT INTO limit_policies (scope, user_id, capacities, windows, guard, changed_at, changed_by)
@@ -118,7 +119,7 @@ func (s *Store) SetLimit(ctx context.Context, scope limit.Scope, userID string, 
 		if err != nil {
 			return fmt.Errorf("set limit: %w", err)
 		}
-		return s.adjustHolds(ctx, tx, scope, userID)
+		return nil
 	})
 }
 
@@ -127,15 +128,63 @@ func (s *Store) ClearLimit(ctx context.Context, scope limit.Scope, userID string
 	if userID == "" {
 		return fmt.Errorf("the default limit can't be removed; set it to another value or to %q", limit.Off)
 	}
-	return s.inTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(policyLock)); err != nil {
-			return err
-		}
+	return s.changePolicy(ctx, scope, userID, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM limit_policies WHERE scope = $1 AND user_id = $2`, scope, userID); err != nil {
 			return fmt.Errorf("clear limit: %w", err)
 		}
+		return nil
+	})
+}
+
+// changePolicy runs a change of the rules while no release does, and makes what the old rules decided about the
+// future agree with the new ones.
+func (s *Store) changePolicy(ctx context.Context, scope limit.Scope, userID string, change func(pgx.Tx) error) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(policyLock)); err != nil {
+			return err
+		}
+		if err := change(tx); err != nil {
+			return err
+		}
+		if scope == limit.ScopeRecipient {
+			if _, err := tx.Exec(ctx, `DELETE FROM recipient_limits`); err != nil { // booked by rules that are gone
+				return fmt.Errorf("bookings of recipients: %w", err)
+			}
+		}
 		return s.adjustHolds(ctx, tx, scope, userID)
 	})
+	if err != nil || scope != limit.ScopeRecipient {
+		return err
+	}
+	return s.recallDeferred(ctx, userID)
+}
+
+// recallAtOnce is how many messages share a transaction in recallDeferred.
+const recallAtOnce = 1000
+
+// recallDeferred makes messages that were put off for their recipient due again, of one account or of all: the next
+// look puts off those that the new rules do not let go either.
+func (s *Store) recallDeferred(ctx context.Context, userID string) error {
+	rows, err := s.pool.Query(ctx, `SELECT id FROM hybrid_workflows WHERE stage = 'queued' AND wait_reason = $1 AND ($2 = '' OR user_id = $2)`, workflow.WaitRecipient, userID)
+	if err != nil {
+		return fmt.Errorf("messages that wait for their recipient: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return fmt.Errorf("messages that wait for their recipient: %w", err)
+	}
+	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	for some := range slices.Chunk(ids, recallAtOnce) {
+		err := s.inTx(ctx, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, `UPDATE hybrid_workflows w SET not_before = hybrid_clock(), wait_reason = '', version = version + 1, updated_at = hybrid_clock()
+				WHERE w.id IN (SELECT l.id FROM hybrid_workflows l WHERE l.id = ANY($1) AND l.stage = 'queued' AND l.wait_reason = $2 ORDER BY l.id FOR UPDATE)`, some, workflow.WaitRecipient)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("recall messages that wait for their recipient: %w", err)
+		}
+	}
+	return nil
 }
 
 // adjustHolds gives each token that is still held the time that it is held for under the new rules. Without it a

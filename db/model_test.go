@@ -490,6 +490,11 @@ func (m *model) setLimit(scope limit.Scope, userID string, rules limit.Rules, ne
 		}
 		m.policies[scope][userID] = modelPolicy{rules: rules, guard: newGuard}
 	}
+	for _, one := range m.byID { // the next look puts them off by the new rules
+		if scope == limit.ScopeRecipient && one.state.Stage == workflow.StageQueued && one.state.WaitReason == workflow.WaitRecipient && (userID == "" || userID == one.key.UserID) {
+			one.state.NotBefore, one.state.WaitReason = m.now, workflow.WaitNone
+		}
+	}
 	for _, h := range m.holds {
 		policy := m.policy(h.scope, h.attempt.message.key.UserID)
 		if h.scope != scope || userID != "" && h.attempt.message.key.UserID != userID || !h.upper.After(m.now) || h.rule >= len(policy.rules) {

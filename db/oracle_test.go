@@ -204,6 +204,9 @@ func (o *oracle) putOff(rt *rapid.T, d *modelMessage) {
 	for _, r := range o.model.policy(limit.ScopeRecipient, d.key.UserID).rules {
 		longest = max(longest, r.Window+o.model.guard(d.key.UserID))
 	}
+	for _, h := range o.model.held(limit.ScopeRecipient, d.key.RecipientID) {
+		longest = max(longest, h.upper.Sub(o.model.now))
+	}
 	if most := longest * time.Duration(len(o.model.messages)+1); !until.After(o.model.now) || until.Sub(o.model.now) > most {
 		rt.Fatalf("put off by %s; its recipient is booked for at most %s", until.Sub(o.model.now), most)
 	}

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -41,11 +42,13 @@ func (s *Store) Reconcile(ctx context.Context) (r Reconciled, err error) {
 		{"orphans", s.requeueOrphans}, {"cancelled campaigns", s.closeCancelled}, {"tokens", s.syncTokens},
 		{"unwoken accounts", s.wakeUnwoken}, {"old rows", s.prune},
 	} {
-		if err := step.do(ctx, &r); err != nil {
-			return r, fmt.Errorf("reconcile %s: %w", step.name, err)
+		// One that fails must not keep the others from their work: a limiter that is down is no reason not to
+		// settle what a crash left behind.
+		if stepErr := step.do(ctx, &r); stepErr != nil {
+			err = errors.Join(err, fmt.Errorf("reconcile %s: %w", step.name, stepErr))
 		}
 	}
-	return r, nil
+	return r, err
 }
 
 func (s *Store) attemptsWhere(ctx context.Context, where string, args ...any) ([]Finish, error) {
@@ -63,6 +66,9 @@ func (s *Store) finishEach(ctx context.Context, reports []Finish, applied *int) 
 	for start := 0; start < len(reports); start += 100 {
 		part := reports[start:min(start+100, len(reports))]
 		finished, err := s.Finish(ctx, part, true)
+		if errors.Is(err, ErrLimiterDown) {
+			finished, err = s.Finish(ctx, part, false)
+		}
 		if err != nil {
 			return err
 		}
@@ -132,15 +138,23 @@ func (s *Store) requeueOrphans(ctx context.Context, r *Reconciled) error {
 // closeCancelled ends the parked messages of cancelled campaigns. They could not be sent any more from the
 // moment the campaign was cancelled; here they get their final stage.
 func (s *Store) closeCancelled(ctx context.Context, r *Reconciled) error {
-	tag, err := s.pool.Exec(ctx, `
-		WITH closed AS (
-			UPDATE hybrid_workflows w SET stage = 'cancelled', version = version + 1, wait_reason = '', last_error = 'campaign cancelled', updated_at = hybrid_clock()
-			WHERE w.id IN (SELECT q.id FROM campaigns c JOIN hybrid_workflows q ON q.user_id = c.user_id AND q.campaign_id = c.campaign_id AND q.stage IN ('queued', 'planning')
-				WHERE c.state = 'cancelled' LIMIT $1 FOR UPDATE OF q SKIP LOCKED)
-			RETURNING w.id)
-		INSERT INTO workflow_events (workflow, at, kind, detail) SELECT id, hybrid_clock(), 'cancelled', '{}' FROM closed`, 10*reconcileMost)
-	r.Cancelled = int(tag.RowsAffected())
-	return err
+	// One statement for each stage, so that the partial index of the stage fits: from the few campaigns to their
+	// messages, and never through all messages.
+	for _, stage := range []workflow.Stage{workflow.StageQueued, workflow.StagePlanning} {
+		tag, err := s.pool.Exec(ctx, fmt.Sprintf(`
+			WITH closed AS (
+				UPDATE hybrid_workflows w SET stage = 'cancelled', version = version + 1, wait_reason = '', last_error = 'campaign cancelled', updated_at = hybrid_clock()
+				WHERE w.id IN (SELECT q.id FROM campaigns c CROSS JOIN LATERAL (SELECT p.id FROM hybrid_workflows p
+						WHERE p.user_id = c.user_id AND p.campaign_id = c.campaign_id AND p.stage = '%s' LIMIT $1 FOR UPDATE SKIP LOCKED) q
+					WHERE c.state = 'cancelled' LIMIT $1)
+				RETURNING w.id)
+			INSERT INTO workflow_events (workflow, at, kind, detail) SELECT id, hybrid_clock(), 'cancelled', '{}' FROM closed`, stage), 10*reconcileMost)
+		r.Cancelled += int(tag.RowsAffected())
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // syncTokens tells the buckets what the ledger knows better, for the accounts that have calls which a worker
@@ -167,16 +181,18 @@ func (s *Store) syncTokens(ctx context.Context, _ *Reconciled) error {
 // wakeUnwoken wakes accounts that have parked messages but no wake-up, or one that is long overdue.
 func (s *Store) wakeUnwoken(ctx context.Context, r *Reconciled) error {
 	return s.inTx(ctx, func(tx pgx.Tx) error {
+		// It steps from one campaign with parked messages to the next, whatever their number.
 		rows, err := tx.Query(ctx, `
-			WITH RECURSIVE waiting(user_id) AS (
-				(SELECT user_id FROM hybrid_workflows WHERE stage = 'queued' ORDER BY user_id LIMIT 1)
+			WITH RECURSIVE parked(user_id, campaign_id) AS (
+				(SELECT user_id, campaign_id FROM hybrid_workflows WHERE stage = 'queued' ORDER BY user_id, campaign_id LIMIT 1)
 				UNION ALL
-				SELECT (SELECT n.user_id FROM hybrid_workflows n WHERE n.stage = 'queued' AND n.user_id > w.user_id ORDER BY n.user_id LIMIT 1)
-				FROM waiting w WHERE w.user_id IS NOT NULL)
+				SELECT n.user_id, n.campaign_id FROM parked CROSS JOIN LATERAL (SELECT w.user_id, w.campaign_id FROM hybrid_workflows w
+					WHERE w.stage = 'queued' AND (w.user_id, w.campaign_id) > (parked.user_id, parked.campaign_id) ORDER BY w.user_id, w.campaign_id LIMIT 1) n),
+			waiting AS MATERIALIZED (
+				SELECT DISTINCT p.user_id FROM parked p LEFT JOIN campaigns c ON c.user_id = p.user_id AND c.campaign_id = p.campaign_id
+				WHERE coalesce(c.state, 'running') = 'running')
 			UPDATE accounts a SET wake_at = hybrid_clock() FROM waiting w
 			WHERE a.user_id = w.user_id AND (a.wake_at IS NULL OR a.wake_at < hybrid_clock() - interval '60 seconds')
-			  AND EXISTS (SELECT 1 FROM hybrid_workflows q LEFT JOIN campaigns c ON c.user_id = q.user_id AND c.campaign_id = q.campaign_id
-			      WHERE q.user_id = a.user_id AND q.stage = 'queued' AND coalesce(c.state, 'running') = 'running')
 			RETURNING a.user_id, a.wake_at`)
 		if err != nil {
 			return err

@@ -45,6 +45,8 @@ CREATE TABLE hybrid_workflows (
 -- reads a bounded number of rows whatever the backlog.
 CREATE INDEX hybrid_workflows_queued ON hybrid_workflows (user_id, campaign_id, priority, not_before, id)
     WHERE stage = 'queued';
+-- Those without a text yet, by campaign, so that a cancelled one finds its own.
+CREATE INDEX hybrid_workflows_planning ON hybrid_workflows (user_id, campaign_id) WHERE stage = 'planning';
 -- The few that are on their way, for the reconciler and for counts.
 CREATE INDEX hybrid_workflows_open ON hybrid_workflows (stage, updated_at)
     WHERE stage IN ('sending', 'in_doubt', 'planning');

@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
@@ -188,5 +190,30 @@ func TestSaturatedAccount(t *testing.T) {
 	r.eventually(t, 30*time.Second, "40 messages sent", func() bool { return r.stages(t)["sent"] == 40 })
 	if most, _ := gatewaysim.MaxInWindow(r.gateway.Arrivals(0), time.Second, gatewaysim.ByAccount); most > 10 {
 		t.Errorf("%d arrivals within a second", most)
+	}
+}
+
+func TestTraceReachesTheGateway(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.start(t, r.config(t, "one"))
+	client := r.sqs.Client()
+	out, err := client.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: aws.String(queueName)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := json.Marshal(message("creator", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const traceID = "0af7651916cd43dd8448eb211c80319c"
+	_, err = client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: out.QueueUrl, MessageBody: aws.String(string(body)),
+		MessageAttributes: map[string]types.MessageAttributeValue{"traceparent": {DataType: aws.String("String"), StringValue: aws.String("00-" + traceID + "-b7ad6b7169203331-01")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.eventually(t, 20*time.Second, "the message sent", func() bool { return r.stages(t)["sent"] == 1 })
+	if got := r.gateway.Arrivals(0)[0].Traceparent; !strings.HasPrefix(got, "00-"+traceID+"-") {
+		t.Errorf("the gateway got traceparent %q, want trace %s", got, traceID)
 	}
 }

@@ -47,16 +47,14 @@ HUNTAZE_DATA_DIR (.data), where stack.env tells other commands where everything 
 			if err != nil {
 				return err
 			}
-			wanted := ""
 			if cmd.Flags().Changed("limit") {
-				parsed, err := limit.ParseRules(rules)
-				if err != nil {
+				if _, err := limit.ParseRules(rules); err != nil {
 					return misused(fmt.Errorf("--limit: %w", err))
 				}
-				cfg.RateLimitAccount, wanted = rules, parsed.String()
+				cfg.RateLimitAccount = rules
 			}
 			session := devstack.Session{
-				Options: a.devOptions(cfg), Out: a.out, Plain: plain, NoSample: noSample, For: runFor, WantedLimit: wanted, Environ: os.Getenv,
+				Options: a.devOptions(cfg), Out: a.out, Plain: plain, NoSample: noSample, For: runFor, Environ: os.Getenv,
 			}
 			session.Fresh, session.Workers = fresh, workers
 			session.Command, session.ParentGone = howCalled()

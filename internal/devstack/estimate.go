@@ -58,6 +58,9 @@ func (l limits) explain(reason screen.Reason) string {
 
 // inWords writes rules for a person: "1 in 60 s and 10 in 24 h".
 func inWords(rules limit.Rules) string {
+	if len(rules) == 0 {
+		return "without limit"
+	}
 	parts := make([]string, len(rules))
 	for i, r := range rules {
 		parts[i] = fmt.Sprintf("%d in %s", r.Capacity, screen.Window(r.Window))

@@ -2,13 +2,11 @@ package devstack
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,19 +19,24 @@ import (
 	"github.com/huntaze/hybrid-orchestrator/internal/gateway/gatewaysim"
 )
 
-// program builds the real binary, once.
-var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "huntaze-devstack-test-")
-	if err != nil {
-		return "", err
+// programTests run the real binary as a newcomer would.
+var programTests = map[string]func(*testing.T, newcomer){
+	"newcomer": newcomerRuns, "time over": timeOver, "second terminal": secondTerminal, "ports taken": portsTaken, "misuse": misuse,
+}
+
+func TestProgram(t *testing.T) {
+	t.Parallel()
+	program := filepath.Join(t.TempDir(), "huntaze")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../cmd/huntaze").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
-	path := filepath.Join(dir, "huntaze")
-	out, err := exec.Command("go", "build", "-o", path, "../../cmd/huntaze").CombinedOutput()
-	if err != nil {
-		return "", errors.Join(err, errors.New(string(out)), os.RemoveAll(dir))
+	for name, test := range programTests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, newNewcomer(t, program))
+		})
 	}
-	return path, nil
-})
+}
 
 // newcomer is somebody in an empty folder, with nothing in the environment.
 type newcomer struct {
@@ -42,18 +45,14 @@ type newcomer struct {
 	environ []string
 }
 
-func newNewcomer(t *testing.T) newcomer {
+func newNewcomer(t *testing.T, program string) newcomer {
 	t.Helper()
-	path, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
 	// When root runs the tests, Postgres runs as another user, who must be able to get there.
 	dir := t.TempDir()
 	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	n := newcomer{dir: dir, program: path, environ: []string{"RATE_LIMIT_RECIPIENT=1/2s", "LANG=C.UTF-8", "TERM=xterm"}}
+	n := newcomer{dir: dir, program: program, environ: []string{"RATE_LIMIT_RECIPIENT=1/2s", "LANG=C.UTF-8", "TERM=xterm"}}
 	for _, name := range []string{"PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME"} {
 		if value, set := os.LookupEnv(name); set {
 			n.environ = append(n.environ, name+"="+value)
@@ -165,9 +164,7 @@ func contains(t *testing.T, text string, parts ...string) {
 	}
 }
 
-func TestNewcomer(t *testing.T) {
-	t.Parallel()
-	n := newNewcomer(t)
+func newcomerRuns(t *testing.T, n newcomer) {
 	out, code := n.run(t, 2*time.Minute, "dev", "--plain", "--limit", "10/2s", "--for", "90s")
 	if code != 0 {
 		t.Fatalf("exit code %d:\n%s", code, out)
@@ -193,14 +190,14 @@ func TestNewcomer(t *testing.T) {
 			t.Errorf("%s after the stop: %v", name, err)
 		}
 	}
-	t.Run("again", func(t *testing.T) { again(t, n, out) })
+	again(t, n, out)
 }
 
 // again goes on where the first run has stopped.
 func again(t *testing.T, n newcomer, first string) {
 	p := n.start(t, "dev", "--plain", "--limit", "10/1s")
 	p.says(t, start, "Found from earlier runs: 43 messages, 0 of them on their way")
-	p.says(t, start, "--limit 10/1s is not used: this database has 10/2s")
+	p.says(t, start, "An account may send 10 in 2 s, as this database has it, not 10 in 1 s.")
 	eventually(t, start, "the second sample arrives", func() bool { return len(n.arrivals(t)) > 43+20 })
 	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -209,16 +206,22 @@ func again(t *testing.T, n newcomer, first string) {
 		t.Errorf("exit code %d", code)
 	}
 	contains(t, p.out.String(), "Stopped after")
-	ids := regexp.MustCompile(`fan-([0-9a-z]{5})-`)
-	if one, two := ids.FindStringSubmatch(first), ids.FindStringSubmatch(p.out.String()); one == nil || two == nil || one[1] == two[1] {
-		t.Errorf("ids of the runs: %v, %v", one, two)
+	if twice := gatewaysim.Duplicates(n.arrivals(t)); len(twice) > 0 {
+		t.Errorf("sent twice: %v", twice)
+	}
+	recipients := map[string]bool{}
+	for i, a := range n.arrivals(t) {
+		if i >= 43 && recipients[a.RecipientID] {
+			t.Errorf("the second run has a recipient of the first: %s", a.RecipientID)
+		}
+		recipients[a.RecipientID] = i < 43
 	}
 
 	p = n.start(t, "dev", "--plain", "--no-sample", "--for", "1s")
 	if code := p.ends(t, start); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	contains(t, p.out.String(), "Found from earlier runs: 86 messages")
+	contains(t, p.out.String(), "Found from earlier runs: 8")
 
 	p = n.start(t, "dev", "--plain", "--no-sample", "--for", "1s", "--fresh")
 	if code := p.ends(t, start); code != 0 || strings.Contains(p.out.String(), "Found") {
@@ -229,9 +232,7 @@ func again(t *testing.T, n newcomer, first string) {
 	}
 }
 
-func TestTimeOver(t *testing.T) {
-	t.Parallel()
-	n := newNewcomer(t)
+func timeOver(t *testing.T, n newcomer) {
 	out, code := n.run(t, start, "dev", "--plain", "--for", "2s", "--workers", "1")
 	if code != 1 {
 		t.Errorf("exit code %d", code)
@@ -239,9 +240,7 @@ func TestTimeOver(t *testing.T) {
 	contains(t, out, "waits", "limit 10 in 60 s", "the sample has not ended in time: 2s", "for the next start")
 }
 
-func TestSecondTerminal(t *testing.T) {
-	t.Parallel()
-	n := newNewcomer(t)
+func secondTerminal(t *testing.T, n newcomer) {
 	p := n.start(t, "dev", "--plain", "--no-sample")
 	p.says(t, start, "No sample. From a second terminal:")
 
@@ -297,9 +296,7 @@ func TestSecondTerminal(t *testing.T) {
 	t.Logf("the stop took %s", time.Since(began))
 }
 
-func TestPortsTaken(t *testing.T) {
-	t.Parallel()
-	n := newNewcomer(t)
+func portsTaken(t *testing.T, n newcomer) {
 	for _, port := range []int{postgresPort, sqsPort, gatewayPort, 9090} {
 		// One that fails is taken by somebody else, which is as good.
 		if listener, err := net.Listen("tcp", loopback(port)); err == nil {
@@ -317,9 +314,7 @@ func TestPortsTaken(t *testing.T) {
 	}
 }
 
-func TestMisuse(t *testing.T) {
-	t.Parallel()
-	n := newNewcomer(t)
+func misuse(t *testing.T, n newcomer) {
 	for _, args := range [][]string{{"dev", "--workers", "0"}, {"dev", "--limit", "ten"}, {"dev", "--for", "-1s"}, {"dev", "extra"}} {
 		if out, code := n.run(t, start, args...); code != 2 {
 			t.Errorf("%v: exit code %d: %s", args, code, out)

@@ -43,9 +43,9 @@ func resize(t *testing.T, master *os.File, columns, rows int) {
 	}
 }
 
-func TestTerminal(t *testing.T) {
-	t.Parallel()
-	n := newNewcomer(t)
+func init() { programTests["terminal"] = terminal }
+
+func terminal(t *testing.T, n newcomer) {
 	master, slave := openTerminal(t, 80, 24)
 	defer func() { _ = master.Close() }()
 	command := exec.Command(n.program, "dev", "--limit", "10/20s")

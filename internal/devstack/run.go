@@ -30,15 +30,14 @@ var ErrTimeOver = errors.New("the sample has not ended in time")
 // Session is one run of `huntaze dev`: a stack, the sample, and somebody who watches.
 type Session struct {
 	Options
-	Out         io.Writer
-	Plain       bool // lines, also on a terminal
-	NoSample    bool
-	For         time.Duration   // stop when the sample has ended, or after that long; 0: run until ctx ends
-	Command     string          // how a person calls this program, for instance "go run ./cmd/huntaze"
-	WantedLimit string          // of --limit, as limit.Rules.String writes it; empty: none was given
-	Hurry       <-chan struct{} // closed when a stop shall no longer wait
-	ParentGone  func() bool     // says that nobody is there any more who could stop this; may be nil
-	Environ     func(string) string
+	Out        io.Writer
+	Plain      bool // lines, also on a terminal
+	NoSample   bool
+	For        time.Duration   // stop when the sample has ended, or after that long; 0: run until ctx ends
+	Command    string          // how a person calls this program, for instance "go run ./cmd/huntaze"
+	Hurry      <-chan struct{} // closed when a stop shall no longer wait
+	ParentGone func() bool     // says that nobody is there any more who could stop this; may be nil
+	Environ    func(string) string
 }
 
 // Run starts the stack, shows what goes through it, and stops it when ctx ends. It returns nil for a stop that was asked for.
@@ -70,7 +69,7 @@ func (r *run) start(ctx context.Context) error {
 	}
 	began := time.Now()
 	options := r.Options
-	options.Started = r.tellPart
+	options.Started, options.Drained = r.tellPart, r.lastLook
 	var err error
 	if r.stack, err = Start(ctx, options); err != nil {
 		return err
@@ -99,22 +98,15 @@ func (r *run) tellPart(p Part) {
 
 // found tells what earlier runs left, and which limit holds.
 func (r *run) found() (text []string) {
-	rules := r.watcher.limits.policy.Account.String()
-	if r.WantedLimit != "" && r.WantedLimit != rules {
-		text = append(text, fmt.Sprintf("--limit %s is not used: this database has %s since its first start. Use --fresh, or `%s limits set`.", r.WantedLimit, rules, r.Command))
+	if in := r.stack.limits.policy.Account; !in.Equal(r.stack.wanted) {
+		text = append(text, fmt.Sprintf("An account may send %s, as this database has it, not %s. `%s limits set` changes that, --fresh starts anew.", inWords(in), inWords(r.stack.wanted), r.Command))
 	}
-	var ended, open int
-	for _, a := range r.watcher.progress.Accounts {
-		for stage, n := range a.Stages {
-			if stage.Final() {
-				ended += n
-			} else {
-				open += n
-			}
+	if total := r.watcher.totals; total.over+total.open > 0 {
+		more := ""
+		if total.behind {
+			more = "more than "
 		}
-	}
-	if ended+open > 0 {
-		text = append(text, fmt.Sprintf("Found from earlier runs: %s, %d of them on their way; those go on.", countOf(ended+open, "message", "messages"), open))
+		text = append(text, fmt.Sprintf("Found from earlier runs: %s%s, %d of them on their way; those go on.", more, countOf(total.over+total.open, "message", "messages"), total.open))
 	}
 	return text
 }
@@ -309,11 +301,18 @@ func (r *run) report() []string {
 		"This keeps running until Ctrl-C.", "")
 }
 
+// lastLook is for what happened while the workers drained.
+func (r *run) lastLook(ctx context.Context) error {
+	if r.watcher == nil || r.stack.database.lost() {
+		return nil
+	}
+	return r.watcher.look(ctx)
+}
+
 // stop stops the stack and says what remains.
 func (r *run) stop(ctx context.Context, failed error) error {
 	_ = r.view.paragraph("Stopping: the workers finish what is in flight, then the queues are saved and Postgres stops.")
 	began := time.Now()
-	last := r.watcher.snapshot("")
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), stopWithin, fmt.Errorf("it took longer than %s", stopWithin))
 	defer cancel()
 	if r.Hurry != nil {
@@ -334,13 +333,10 @@ func (r *run) stop(ctx context.Context, failed error) error {
 	if err != nil || failed != nil && !errors.Is(failed, ErrTimeOver) {
 		return err
 	}
-	sent, open := 0, 0
-	for _, a := range last.Accounts {
-		sent, open = sent+a.Sent, open+a.Queued+a.Sending+a.InDoubt
-	}
-	text := fmt.Sprintf("Stopped after %s. %s sent so far", screen.Span(time.Since(began)), countOf(sent, "message was", "messages were"))
-	if open > 0 {
-		text += fmt.Sprintf(", %s for the next start", countOf(open, "waits", "wait"))
+	total := r.watcher.totals
+	text := fmt.Sprintf("Stopped after %s. %s sent so far", screen.Span(time.Since(began)), countOf(total.sent, "message was", "messages were"))
+	if total.open > 0 {
+		text += fmt.Sprintf(", %s for the next start", countOf(total.open, "waits", "wait"))
 	}
 	return r.view.paragraph(text + "; the data is in " + shown(r.stack.folder.path) + ".")
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/huntaze/hybrid-orchestrator/internal/limit"
 	"github.com/huntaze/hybrid-orchestrator/queue"
 	"github.com/huntaze/hybrid-orchestrator/worker"
 )
@@ -36,6 +37,8 @@ type Options struct {
 	Worker func(name string, at Addresses, logger *slog.Logger) (worker.Config, error)
 	// Started is told of each part when it is there; may be nil.
 	Started func(Part)
+	// Drained is called during a stop, when the workers have ended and the database is still there; may be nil.
+	Drained func(context.Context) error
 }
 
 // Part is a part of the stack as it is told to a person.
@@ -57,6 +60,8 @@ type Stack struct {
 	database  *database
 	fleet     *fleet
 	cleanups  []cleanup
+	wanted    limit.Rules // of an account, by the environment
+	limits    limits      // by the database
 	startedAt time.Time
 }
 
@@ -193,8 +198,14 @@ func (s *Stack) openDatabase(ctx context.Context) error {
 }
 
 func (s *Stack) startFleet(ctx context.Context) (err error) {
+	s.onStop("drained stack", func(ctx context.Context) error {
+		if s.options.Drained == nil {
+			return nil
+		}
+		return s.options.Drained(ctx)
+	})
 	s.fleet, err = startFleet(ctx, s.options.Workers, s.options.AdminAddr, func(number int) (worker.Config, error) {
-		return s.options.Worker(fmt.Sprintf("dev-%d-%d", os.Getpid(), number), s.at, s.logger.With("worker", number))
+		return s.member(ctx, number)
 	})
 	if err != nil {
 		return err
@@ -204,6 +215,23 @@ func (s *Stack) startFleet(ctx context.Context) (err error) {
 		s.started(fmt.Sprintf("Worker %d", i+1), "real, the code of production", "http://"+addr+"/metrics")
 	}
 	return nil
+}
+
+// member is the configuration of a worker. The limits are those of the database: that the environment says something
+// else is told once, not by every worker at every start.
+func (s *Stack) member(ctx context.Context, number int) (worker.Config, error) {
+	config, err := s.options.Worker(fmt.Sprintf("dev-%d-%d", os.Getpid(), number), s.at, s.logger.With("worker", number))
+	if err != nil {
+		return config, err
+	}
+	s.wanted = config.Account
+	policies, err := s.database.store.SeedLimits(ctx, config.Account, config.Recipient, config.Guard)
+	if err != nil {
+		return config, err
+	}
+	s.limits = limitsOf(policies)
+	config.Account, config.Recipient, config.Guard = s.limits.policy.Account, s.limits.policy.Recipient, s.limits.policy.Guard
+	return config, nil
 }
 
 func (s *Stack) tellOthers(context.Context) error {

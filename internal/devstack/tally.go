@@ -111,15 +111,31 @@ func (t *tally) count(user string, stage workflow.Stage) {
 	t.ended[user][stage]++
 }
 
-// open is how many messages are live, of all accounts.
-func (t *tally) open() int { return len(t.live) }
+// endings are those of some accounts.
+func (t *tally) endings(accounts []db.AccountProgress) map[string]ending {
+	all := make(map[string]ending, len(accounts))
+	for _, a := range accounts {
+		all[a.UserID] = t.ending(a.UserID)
+	}
+	return all
+}
 
-// over is how many messages have ended, of all accounts.
-func (t *tally) over() (n int) {
-	for _, stages := range t.ended {
-		for _, count := range stages {
-			n += count
+func (t *tally) ending(user string) (e ending) {
+	for stage, count := range t.ended[user] {
+		if stage == workflow.StageSent {
+			e.sent = count
+		} else {
+			e.failed += count
 		}
 	}
-	return n
+	return e
+}
+
+func (t *tally) totals() totals {
+	sum := totals{open: len(t.live), behind: t.behind}
+	for user := range t.ended {
+		e := t.ending(user)
+		sum.sent, sum.over = sum.sent+e.sent, sum.over+e.sent+e.failed
+	}
+	return sum
 }

@@ -32,6 +32,7 @@ const (
 type watcher struct {
 	stack  *Stack
 	limits limits
+	tally  *tally // used by look only
 
 	mu          sync.Mutex
 	sample      *follower // nil: there is none
@@ -40,6 +41,8 @@ type watcher struct {
 	users       []string
 	listed      time.Time
 	progress    db.Progress
+	endings     map[string]ending // of the accounts in progress
+	totals      totals
 	shift       time.Duration    // from the database's clock to ours
 	problems    []screen.Problem // the latest
 	untold      []screen.Problem // since the last call of news
@@ -50,14 +53,19 @@ type watcher struct {
 	recent      []gatewaysim.Arrival
 }
 
+// ending counts how an account's messages have ended.
+type ending struct{ sent, failed int }
+
+// totals are of all accounts.
+type totals struct {
+	sent, over, open int
+	behind           bool // there is more than was counted
+}
+
 // newWatcher notes what is there already.
 func newWatcher(ctx context.Context, s *Stack) (*watcher, error) {
-	w := &watcher{stack: s}
-	policies, err := s.database.store.Limits(ctx)
-	if err != nil {
-		return nil, err
-	}
-	w.limits = limitsOf(policies)
+	w := &watcher{stack: s, limits: s.limits, tally: newTally()}
+	var err error
 	if w.quarantined, err = s.database.store.LastQuarantined(ctx); err != nil {
 		return nil, err
 	}
@@ -116,6 +124,9 @@ func (w *watcher) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := w.tally.look(ctx, store); err != nil {
+		return err
+	}
 	w.mu.Lock()
 	var keys []workflow.Key
 	if w.sample != nil {
@@ -169,6 +180,7 @@ func (w *watcher) take(progress db.Progress, found []db.MessageProgress, quarant
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.progress, w.shift = progress, now.Sub(progress.Now)
+	w.endings, w.totals = w.tally.endings(progress.Accounts), w.tally.totals()
 	for _, q := range quarantined {
 		w.quarantined = q.ID
 		problem := screen.Problem{Message: w.sample.workflowOf(q), Reason: q.Problem.Field + ": " + q.Problem.Reason}
@@ -282,12 +294,11 @@ func (w *watcher) snapshot(sendHow string) screen.Snapshot {
 	return s
 }
 
-// account translates what the database says into what is shown, in our clock.
+// account translates what the database says into what is shown, in our clock. Called with the lock held.
 func (w *watcher) account(a db.AccountProgress, now time.Time) screen.Account {
 	shown := screen.Account{
-		Name: a.UserID, Sent: a.Stages[workflow.StageSent], Queued: a.Stages[workflow.StageQueued] + a.Stages[workflow.StagePlanning],
-		Sending: a.Stages[workflow.StageSending], InDoubt: a.Stages[workflow.StageInDoubt],
-		Failed: a.Stages[workflow.StageFailed] + a.Stages[workflow.StageCancelled] + a.Stages[workflow.StageExpired], More: a.More,
+		Name: a.UserID, Sent: w.endings[a.UserID].sent, Failed: w.endings[a.UserID].failed, More: a.More || w.totals.behind,
+		Queued: a.Live[workflow.StageQueued] + a.Live[workflow.StagePlanning], Sending: a.Live[workflow.StageSending], InDoubt: a.Live[workflow.StageInDoubt],
 	}
 	if !a.RestUntil.IsZero() {
 		shown.RestUntil, shown.RestReason = a.RestUntil.Add(w.shift), a.RestReason
