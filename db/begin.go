@@ -56,17 +56,20 @@ type Start struct {
 // What was paused or cancelled before this commits is not started: the campaign's row is locked against a
 // pause while the attempt is written. After a failover it fails with ErrFailover.
 func (s *Store) Begin(ctx context.Context, attempts []Attempt) ([]Start, error) {
-	starts := make([]Start, len(attempts))
 	index := map[Attempt]int{}
 	for i, a := range attempts {
-		starts[i].Verdict = VerdictDone
-		index[a] = i // one of them may go
+		index[a] = i // of several that are the same one may go
 	}
 	ids, sequences := make([]uuid.UUID, 0, len(index)), make([]int32, 0, len(index))
 	for _, a := range slices.SortedFunc(maps.Keys(index), Attempt.compare) {
 		ids, sequences = append(ids, a.Workflow), append(sequences, int32(a.Sequence))
 	}
+	var starts []Start
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		starts = make([]Start, len(attempts))
+		for i := range starts {
+			starts[i].Verdict = VerdictDone
+		}
 		var st statements
 		st.query("fleet state", into(scanFleet, func(f fleet) error { return f.check() }), fleetSQL)
 		st.exec("campaigns", lockCampaignsSQL, ids)

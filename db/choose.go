@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/huntaze/hybrid-orchestrator/internal/limit"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
@@ -88,18 +87,14 @@ func (s *Store) readRecipients(ctx context.Context, tx pgx.Tx, accounts []*accou
 
 func (r *recipient) add(h hold, now time.Time) {
 	r.strict.Add(h.rule, limit.Use{Slot: h.slot, FreeAt: h.until})
-	if h.rule < len(r.policy.Recipient) {
-		if soon := now.Add(r.policy.Recipient[h.rule].Window + r.policy.Guard); soon.Before(h.until) {
-			h.until = soon
-		}
-	}
-	r.hopeful.Add(h.rule, limit.Use{Slot: h.slot, FreeAt: h.until})
+	r.hopeful.Add(h.rule, limit.Use{Slot: h.slot, FreeAt: h.atBest(r.policy.Recipient, r.policy.Guard, now)})
 }
 
 // add lets the best messages of one account go while it has tokens. A recipient without a token costs the
 // account none: the message is put behind and the next one takes its turn.
 func (c *choice) add(a *account, recipients map[string]*recipient, now time.Time, timing Timing) {
 	until := func(r limit.Rule) time.Time { return now.Add(timing.hold() + r.Window + a.policy.Guard) }
+	atBest := func(r limit.Rule) time.Time { return now.Add(r.Window + a.policy.Guard) }
 	waiting := 0
 	for _, r := range a.due {
 		to := recipients[r.recipientID]
@@ -117,10 +112,11 @@ func (c *choice) add(a *account, recipients map[string]*recipient, now time.Time
 				a.nextLook(d.until)
 				continue
 			}
-			to.hopeful.Take(now, func(r limit.Rule) time.Time { return now.Add(r.Window + a.policy.Guard) })
+			to.hopeful.Take(now, atBest)
 			recipientSlots = slots
 		}
 		slots, _ := a.bucket.Take(now, until) // wanted was counted under the same lock: there is one
+		a.hopeful.Take(now, atBest)
 		a.released++
 		c.winners = append(c.winners, winner{record: r, account: a, slots: slots, recipient: recipientSlots})
 	}
@@ -142,7 +138,7 @@ func (a *account) planNext(waiting int, now time.Time) {
 		rule := a.policy.Account[0]
 		a.nextLook(now.Add(rule.Window / time.Duration(rule.Capacity)))
 	default:
-		a.nextToken = a.bucket.NextFree(now)
+		a.nextToken, a.nextHope = a.bucket.NextFree(now), a.hopeful.NextFree(now)
 	}
 }
 
@@ -296,8 +292,7 @@ func (s *Store) insertHolds(ctx context.Context, tx pgx.Tx, c *choice, now time.
 var errRefused = errors.New("the ledger refused a token")
 
 func refusedError(err error) error {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "23P01" {
+	if hasCode(err, exclusionViolation) {
 		return errRefused
 	}
 	return err

@@ -27,6 +27,7 @@ type IntakeResult struct {
 func (s *Store) Ingest(ctx context.Context, batch []workflow.Delivery, release bool) (IntakeResult, error) {
 	var result IntakeResult
 	err := s.releasing(ctx, func(tx pgx.Tx, careful bool) error {
+		result = IntakeResult{}
 		in := intake{store: s, batch: batch, answers: make([]workflow.Intake, len(batch)), careful: careful}
 		return in.run(ctx, tx, release, &result)
 	})

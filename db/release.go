@@ -66,20 +66,27 @@ func (s *Store) Release(ctx context.Context, requests []Release) ([]Released, er
 }
 
 // releasing runs a transaction that releases messages, again when it has to be: a candidate was cancelled
-// meanwhile, or the ledger refused a token (then with care, so that the rest may go).
+// meanwhile or turned out to have been sent, or the ledger refused a token (then with care, so that the rest may go).
 func (s *Store) releasing(ctx context.Context, do func(tx pgx.Tx, careful bool) error) error {
-	for careful := false; ; {
+	careful := false
+	for try := 1; ; try++ {
 		err := s.inTx(ctx, func(tx pgx.Tx) error { return do(tx, careful) })
 		switch {
 		case errors.Is(err, errRefused) && !careful:
 			careful = true
-		case !errors.Is(err, errChanged):
+		case errors.Is(err, errChanged) && try < changedTries:
+		default:
 			return err
 		}
 	}
 }
 
-// errChanged: a candidate was cancelled between reading and writing. Nothing was written; look again.
+// changedTries bounds how often a release looks again because of a candidate. More often than that it is not a
+// message that changed but one whose rows contradict each other.
+const changedTries = 10
+
+// errChanged: a candidate was cancelled, or became known as sent, between reading and writing. Nothing was written;
+// look again.
 var errChanged = errors.New("a message changed while it was being released")
 
 // account is what a release knows of one account.
@@ -89,11 +96,13 @@ type account struct {
 	restUntil time.Time
 	restCount int // rests in a row
 	policy    limit.Policy
-	bucket    *limit.Bucket
+	bucket    *limit.Bucket // with the tokens of open calls for as long as those may arrive
+	hopeful   *limit.Bucket // as if the open calls ended now
 	wanted    int
 	due       []record  // candidates whose time has come
 	next      time.Time // when to look again; zero: no reason of its own
 	nextToken time.Time // when the next token returns; zero: nothing waits for one
+	nextHope  time.Time // the same if the open calls end now
 	released  int
 
 	blockedUntil time.Time // now, or until when the account or the fleet rests
@@ -174,13 +183,13 @@ func (s *Store) readLimits(ctx context.Context, tx pgx.Tx, accounts []*account) 
 		policies, err := collectPolicies(rows)
 		for _, a := range accounts {
 			a.policy = policies.forAccount(a.request.UserID)
-			a.bucket = limit.NewBucket(a.policy.Account)
+			a.bucket, a.hopeful = limit.NewBucket(a.policy.Account), limit.NewBucket(a.policy.Account)
 		}
 		return err
 	}, policiesSQL, users)
 	if len(inLedger) > 0 {
 		st.query("tokens in the ledger", into(scanHold, func(h hold) error {
-			byUser[h.key].bucket.Add(h.rule, limit.Use{Slot: h.slot, FreeAt: h.until})
+			byUser[h.key].use(h, f.now)
 			return nil
 		}), heldTokensSQL, string(limit.ScopeAccount), inLedger)
 	}
@@ -188,7 +197,8 @@ func (s *Store) readLimits(ctx context.Context, tx pgx.Tx, accounts []*account) 
 		st.query("tokens", into(scanHold, func(h hold) error {
 			a := byUser[h.key]
 			if h.rule < len(a.policy.Account) {
-				a.bucket.Add(h.rule, limit.Use{Slot: h.slot, FreeAt: h.until.Add(a.policy.Account[h.rule].Window + a.policy.Guard)})
+				h.until = h.until.Add(a.policy.Account[h.rule].Window + a.policy.Guard)
+				a.use(h, f.now)
 			}
 			return nil
 		}), `SELECT user_id, rule, slot, busy_until FROM account_tokens WHERE user_id = ANY($1)`, inBucket)
@@ -201,6 +211,12 @@ func (s *Store) readLimits(ctx context.Context, tx pgx.Tx, accounts []*account) 
 		a.decideWanted(f)
 	}
 	return f.now, nil
+}
+
+// use notes that a token of the account is in use.
+func (a *account) use(h hold, now time.Time) {
+	a.bucket.Add(h.rule, limit.Use{Slot: h.slot, FreeAt: h.until})
+	a.hopeful.Add(h.rule, limit.Use{Slot: h.slot, FreeAt: h.atBest(a.policy.Account, a.policy.Guard, now)})
 }
 
 // decideWanted says how many messages the account may send now.
@@ -228,6 +244,16 @@ type hold struct {
 	key        string
 	rule, slot int
 	until      time.Time
+}
+
+// atBest is when the token returns if the call that it pays for ends now.
+func (h hold) atBest(rules limit.Rules, guard time.Duration, now time.Time) time.Time {
+	if h.rule < len(rules) {
+		if soon := now.Add(rules[h.rule].Window + guard); soon.Before(h.until) {
+			return soon
+		}
+	}
+	return h.until
 }
 
 func scanHold(row pgx.CollectableRow) (h hold, err error) {
@@ -315,10 +341,11 @@ func (a *account) readMost() int {
 
 func (a *account) waiting() bool { return !a.next.IsZero() || !a.nextToken.IsZero() }
 
-// wake is the earliest time at which there is anything to do.
+// wake is when the durable wake-up looks for what nobody else did. A token whose call is open is awaited as if the
+// call ended now: whoever makes it may be gone before it tells anybody that the token is back.
 func (a *account) wake() time.Time {
-	if a.next.IsZero() || !a.nextToken.IsZero() && a.nextToken.Before(a.next) {
-		return a.nextToken
+	if a.next.IsZero() || !a.nextHope.IsZero() && a.nextHope.Before(a.next) {
+		return a.nextHope
 	}
 	return a.next
 }

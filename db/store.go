@@ -87,14 +87,35 @@ func (s *Store) Now(ctx context.Context) (now time.Time, err error) {
 	return now, err
 }
 
+// deadlockTries is how often a transaction is tried that Postgres ended for being in a circle of waits with others.
+// Everybody locks in one order, but the ledger's constraints make transactions wait for each other's new rows, too.
+const deadlockTries = 4
+
 // inTx runs do in a transaction that waits for its commit to reach the disk, whatever the database's default:
-// a send that was forgotten is a send that may be repeated.
+// a send that was forgotten is a send that may be repeated. After a deadlock, which certainly undid everything, it
+// runs do again.
 func (s *Store) inTx(ctx context.Context, do func(pgx.Tx) error) error {
-	err := pgx.BeginFunc(ctx, s.pool, do)
-	if err != nil {
-		return fmt.Errorf("transaction: %w", err)
+	for try := 1; ; try++ {
+		err := pgx.BeginFunc(ctx, s.pool, do)
+		if err == nil {
+			return nil
+		}
+		if try == deadlockTries || !hasCode(err, deadlockDetected) {
+			return fmt.Errorf("transaction: %w", err)
+		}
 	}
-	return nil
+}
+
+// SQLSTATEs that mean something to us.
+const (
+	deadlockDetected   = "40P01"
+	uniqueViolation    = "23505"
+	exclusionViolation = "23P01"
+)
+
+func hasCode(err error, code string) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == code
 }
 
 // Pool is a pool of connections to the fleet's database.

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -36,6 +37,12 @@ func (s *Store) queueAttempts(st *statements, winners []winner, now time.Time) {
 		SELECT a.workflow, a.sequence, a.user_id, a.recipient_id, a.limiter, a.account_slots::smallint[], 'reserved', $7, $8
 		FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[]) AS a(workflow, sequence, user_id, recipient_id, limiter, account_slots)`,
 		ids, sequences, users, recipients, limiters, slots, now, now.Add(s.config.Timing.Reservation))
+	st.onError(func(err error) error {
+		if hasCode(err, uniqueViolation) {
+			return fmt.Errorf("%w: %w", errChanged, err)
+		}
+		return err
+	})
 }
 
 // slotList is Postgres' text form of an array: unnest would flatten an array of arrays.

@@ -10,7 +10,7 @@ import (
 // the good messages between go through.
 func TestBadInputIsQuarantined(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t)
+	f := newFleet(t, "RATE_LIMIT_ACCOUNT=off")
 	f.start(2)
 	long := strings.Repeat("x", 10_000)
 	const ok = `"workflowId":"wf-bad","recipientId":"fan","userId":"creator","content":"Hello"`

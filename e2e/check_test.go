@@ -200,9 +200,13 @@ func limitProblems(arrivals []gatewaysim.Arrival, most int, window time.Duration
 	return nil
 }
 
-// check reads everything and fails the test for each promise that was broken. Stages other than "sent" must be allowed.
+// check ends all processes, reads everything and fails the test for each promise that was broken. Stages other than
+// "sent" must be allowed.
 func (f *fleet) check(live ...string) dump {
 	f.t.Helper()
+	for _, p := range f.alive() {
+		p.kill()
+	}
 	d := f.dump()
 	report(f.t, d.problems(live))
 	return d

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -21,7 +22,16 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	binaryDir = dir
+	flag.Parse()
+	if !given("test.parallel") {
+		_ = flag.Set("test.parallel", "6") // most tests wait for time to pass, whatever the number of cores
+	}
 	pgtest.Main(removing{m, dir}, pgtest.WithLeakCheck())
+}
+
+func given(name string) (is bool) {
+	flag.Visit(func(f *flag.Flag) { is = is || f.Name == name })
+	return is
 }
 
 // removing deletes a folder after the tests.

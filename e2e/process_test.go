@@ -220,6 +220,9 @@ func (l *processLog) tail(lines int) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	from := max(0, len(l.last)-lines)
+	if len(l.last) == 0 {
+		return l.path + " says nothing of interest"
+	}
 	return fmt.Sprintf("end of %s:\n%s", l.path, strings.Join(l.last[from:], "\n"))
 }
 

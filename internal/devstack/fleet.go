@@ -66,6 +66,9 @@ func (f *fleet) add(ctx, lifetime context.Context, config worker.Config, adminAd
 			f.failed <- fmt.Errorf("worker %s ended: %w", config.Name, err)
 			return
 		}
+		if errors.Is(err, context.Canceled) {
+			return // it was still starting when it was asked to stop
+		}
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.errs = append(f.errs, err)

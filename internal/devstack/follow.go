@@ -40,7 +40,7 @@ type followed struct {
 	body      [sha256.Size]byte
 
 	seen       *db.MessageProgress
-	waitedFor  screen.Reason // the latest reason that was seen while it waited
+	waits      map[screen.Reason]int // how often it was seen to wait for what
 	quarantine *workflow.Problem
 	told       bool // as a duplicate, by the bridges
 }
@@ -101,7 +101,7 @@ func (f *follower) update(now time.Time, found []db.MessageProgress, quarantined
 		}
 		m.seen = &p
 		if p.Stage == workflow.StageQueued {
-			m.waitedFor = reasonOf(p, now)
+			m.noteWait(reasonOf(p, now))
 		}
 	}
 	for _, q := range quarantined {
@@ -117,6 +117,23 @@ func (f *follower) update(now time.Time, found []db.MessageProgress, quarantined
 			m.told = m.again
 		}
 	}
+}
+
+func (m *followed) noteWait(reason screen.Reason) {
+	if m.waits == nil {
+		m.waits = map[screen.Reason]int{}
+	}
+	m.waits[reason]++
+}
+
+// waitedFor is what it was seen to wait for most often; empty when it was never seen to wait.
+func (m *followed) waitedFor() (reason screen.Reason) {
+	for r, n := range m.waits {
+		if n > m.waits[reason] || n == m.waits[reason] && r < reason {
+			reason = r
+		}
+	}
+	return reason
 }
 
 func reasonOf(p db.MessageProgress, now time.Time) screen.Reason {
@@ -211,8 +228,8 @@ func (f *follower) describe(m *followed, row *screen.Row, limits limits) {
 		row.Outcome, row.Reason = "in doubt", m.seen.LastError
 		return
 	case !m.seen.Stage.Final():
-		row.Outcome, row.Reason = "waits", limits.explain(m.waitedFor)
-		if m.waitedFor == screen.ForTime || m.waitedFor == screen.ForRecipient {
+		row.Outcome, row.Reason = "waits", limits.explain(m.waitedFor())
+		if why := m.waitedFor(); why == screen.ForTime || why == screen.ForRecipient {
 			row.Reason += ", until " + m.seen.NotBefore.Local().Format("2 Jan 15:04")
 		}
 		return
@@ -228,14 +245,14 @@ func (f *follower) describe(m *followed, row *screen.Row, limits limits) {
 	case overtaken > 0:
 		row.Reason = fmt.Sprintf("urgent: overtook %d", overtaken)
 	case row.Waited >= worthTelling:
-		row.Reason = limits.explain(m.waitedFor)
+		row.Reason = limits.explain(m.waitedFor())
 	}
 }
 
 // overtakenBy counts older messages of the account, less urgent, that waited for a token as well and were sent later.
 func (f *follower) overtakenBy(m *followed) (n int) {
 	for _, other := range f.messages {
-		if other.seen == nil || other.key.UserID != m.key.UserID || other.priority <= m.priority || other.waitedFor != screen.ForToken {
+		if other.seen == nil || other.key.UserID != m.key.UserID || other.priority <= m.priority || other.waitedFor() != screen.ForToken {
 			continue
 		}
 		if other.seen.CreatedAt.Before(m.seen.CreatedAt) && (!other.seen.Stage.Final() || other.seen.UpdatedAt.After(m.seen.UpdatedAt)) {

@@ -45,6 +45,9 @@ func (s Session) Run(ctx context.Context) (err error) {
 	r := &run{Session: s, view: newView(s.Out, s.Plain, s.Environ)}
 	defer func() { err = errors.Join(err, r.view.close()) }()
 	if err := r.start(ctx); err != nil {
+		if ctx.Err() != nil {
+			return r.view.say("Stopped before everything had started.")
+		}
 		return err
 	}
 	err = r.watch(ctx)
