@@ -194,7 +194,7 @@ func (s *Store) adjustHolds(ctx context.Context, tx pgx.Tx, scope limit.Scope, u
 	_, err := tx.Exec(ctx, `
 		WITH held AS MATERIALIZED (
 			SELECT h.workflow, h.sequence, h.scope, h.rule FROM send_holds h
-			WHERE h.scope = $1 AND ($2 = '' OR h.user_id = $2) AND h.held && tstzrange(hybrid_clock(), NULL)
+			WHERE h.scope = $1 AND ($2 = '' OR h.user_id = $2) AND h.held && tstzrange((SELECT hybrid_clock()), NULL)
 			ORDER BY h.workflow, h.sequence, h.scope, h.rule FOR UPDATE)
 		UPDATE send_holds h SET held = tstzrange(lower(h.held), greatest(lower(h.held), CASE
 			WHEN a.state = 'withdrawn' THEN a.ended_at

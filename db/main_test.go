@@ -36,8 +36,6 @@ var schema = pgtest.Template{Name: "fleet", Migrate: func(ctx context.Context, u
 	return err
 }}
 
-var emptyDatabase = pgtest.Template{Name: "empty"}
-
 // jobTable is an Enqueuer whose jobs can be read back, and which can fail.
 type jobTable struct{ fails atomic.Bool }
 

@@ -35,7 +35,7 @@ type MigrationStatus struct {
 // Migrate brings the schema up to this binary: the fleet's tables, then River's. It may be called by many
 // processes at once (one works, the others wait and find nothing to do) and refuses a newer database.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
-	return withMigrationLock(ctx, pool, func(conn *pgxpool.Conn) error {
+	return withMigrationLock(ctx, pool, func(conn *pgx.Conn) error {
 		if _, err := conn.Exec(ctx, `CREATE TABLE IF NOT EXISTS schema_migrations (
 			version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`); err != nil {
 			return fmt.Errorf("table schema_migrations: %w", err)
@@ -77,7 +77,7 @@ func MigrationState(ctx context.Context, pool *pgxpool.Pool) ([]MigrationStatus,
 		return nil, err
 	}
 	defer conn.Release()
-	return migrationStatus(ctx, conn, pool)
+	return migrationStatus(ctx, conn.Conn(), pool)
 }
 
 // CheckSchema fails when the database lacks a migration of this binary or is newer than it.
@@ -94,22 +94,21 @@ func CheckSchema(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-func withMigrationLock(ctx context.Context, pool *pgxpool.Pool, do func(*pgxpool.Conn) error) error {
-	conn, err := pool.Acquire(ctx)
+// withMigrationLock holds the lock on a connection of its own: those who wait for it must not keep the pool's
+// connections from the one who works.
+func withMigrationLock(ctx context.Context, pool *pgxpool.Pool, do func(*pgx.Conn) error) error {
+	conn, err := pgx.ConnectConfig(ctx, pool.Config().ConnConfig)
 	if err != nil {
 		return err
 	}
-	defer conn.Release()
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // which gives the lock back
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(migrationLock)); err != nil {
 		return fmt.Errorf("wait for other migrations: %w", err)
 	}
-	defer func() {
-		_, _ = conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", int64(migrationLock))
-	}()
 	return do(conn)
 }
 
-func applyMigration(ctx context.Context, conn *pgxpool.Conn, m migrations.Migration) error {
+func applyMigration(ctx context.Context, conn *pgx.Conn, m migrations.Migration) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, m.SQL); err != nil {
 			return err
@@ -119,7 +118,7 @@ func applyMigration(ctx context.Context, conn *pgxpool.Conn, m migrations.Migrat
 	})
 }
 
-func migrationStatus(ctx context.Context, conn *pgxpool.Conn, pool *pgxpool.Pool) ([]MigrationStatus, error) {
+func migrationStatus(ctx context.Context, conn *pgx.Conn, pool *pgxpool.Pool) ([]MigrationStatus, error) {
 	ours, err := fleetStatus(ctx, conn)
 	if err != nil {
 		return nil, err
@@ -131,7 +130,7 @@ func migrationStatus(ctx context.Context, conn *pgxpool.Conn, pool *pgxpool.Pool
 	return append(ours, rivers...), nil
 }
 
-func fleetStatus(ctx context.Context, conn *pgxpool.Conn) ([]MigrationStatus, error) {
+func fleetStatus(ctx context.Context, conn *pgx.Conn) ([]MigrationStatus, error) {
 	all, err := migrations.All()
 	if err != nil {
 		return nil, err
@@ -163,7 +162,7 @@ func fleetStatus(ctx context.Context, conn *pgxpool.Conn) ([]MigrationStatus, er
 	return status, nil
 }
 
-func riverStatus(ctx context.Context, conn *pgxpool.Conn, pool *pgxpool.Pool) ([]MigrationStatus, error) {
+func riverStatus(ctx context.Context, conn *pgx.Conn, pool *pgxpool.Pool) ([]MigrationStatus, error) {
 	migrator, err := riverMigrator(pool)
 	if err != nil {
 		return nil, err

@@ -178,22 +178,23 @@ func (s *Store) syncTokens(ctx context.Context, _ *Reconciled) error {
 	})
 }
 
-// wakeUnwoken wakes accounts that have parked messages but no wake-up, or one that is long overdue.
+// unwokenSQL steps from one account with parked messages to the next, and looks at their campaigns only when there is
+// no wake-up.
+var unwokenSQL = `
+WITH RECURSIVE waiting(user_id) AS (
+    (SELECT user_id FROM hybrid_workflows WHERE stage = 'queued' ORDER BY user_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT n.user_id FROM hybrid_workflows n WHERE n.stage = 'queued' AND n.user_id > w.user_id ORDER BY n.user_id LIMIT 1)
+    FROM waiting w WHERE w.user_id IS NOT NULL)
+UPDATE accounts a SET wake_at = hybrid_clock() FROM waiting w
+WHERE a.user_id = w.user_id AND (a.wake_at IS NULL OR a.wake_at < hybrid_clock() - interval '60 seconds')
+  AND EXISTS (` + runningCampaignsOf("a.user_id") + `)
+RETURNING a.user_id, a.wake_at`
+
+// wakeUnwoken wakes accounts that have messages which may go but no wake-up, or one that is long overdue.
 func (s *Store) wakeUnwoken(ctx context.Context, r *Reconciled) error {
 	return s.inTx(ctx, func(tx pgx.Tx) error {
-		// It steps from one campaign with parked messages to the next, whatever their number.
-		rows, err := tx.Query(ctx, `
-			WITH RECURSIVE parked(user_id, campaign_id) AS (
-				(SELECT user_id, campaign_id FROM hybrid_workflows WHERE stage = 'queued' ORDER BY user_id, campaign_id LIMIT 1)
-				UNION ALL
-				SELECT n.user_id, n.campaign_id FROM parked CROSS JOIN LATERAL (SELECT w.user_id, w.campaign_id FROM hybrid_workflows w
-					WHERE w.stage = 'queued' AND (w.user_id, w.campaign_id) > (parked.user_id, parked.campaign_id) ORDER BY w.user_id, w.campaign_id LIMIT 1) n),
-			waiting AS MATERIALIZED (
-				SELECT DISTINCT p.user_id FROM parked p LEFT JOIN campaigns c ON c.user_id = p.user_id AND c.campaign_id = p.campaign_id
-				WHERE coalesce(c.state, 'running') = 'running')
-			UPDATE accounts a SET wake_at = hybrid_clock() FROM waiting w
-			WHERE a.user_id = w.user_id AND (a.wake_at IS NULL OR a.wake_at < hybrid_clock() - interval '60 seconds')
-			RETURNING a.user_id, a.wake_at`)
+		rows, err := tx.Query(ctx, unwokenSQL)
 		if err != nil {
 			return err
 		}
@@ -211,7 +212,7 @@ func (s *Store) wakeUnwoken(ctx context.Context, r *Reconciled) error {
 
 func (s *Store) prune(ctx context.Context, r *Reconciled) error {
 	tag, err := s.pool.Exec(ctx, `DELETE FROM recipient_limits WHERE recipient_id IN
-		(SELECT recipient_id FROM recipient_limits WHERE booked_until < hybrid_clock() LIMIT $1)`, 10*reconcileMost)
+		(SELECT recipient_id FROM recipient_limits WHERE booked_until < hybrid_clock() LIMIT $1 FOR UPDATE SKIP LOCKED)`, 10*reconcileMost)
 	r.Pruned = int(tag.RowsAffected())
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -269,30 +270,36 @@ func limiterError(err error) error {
 	return err
 }
 
-// heldTokensSQL lists the tokens of the given buckets that the ledger says are held.
+// heldTokensSQL lists the tokens of the given buckets that the ledger says are held. The time is asked for in a query
+// of its own, without which the index would be read back to the first hold there ever was.
 const heldTokensSQL = `
 SELECT k.key, h.rule, h.slot, upper(h.held)
 FROM unnest($2::text[]) AS k(key)
 JOIN send_holds h ON h.token >= first_token($1, k.key) AND h.token <= first_token($1, k.key) + 65535
-WHERE h.held && tstzrange(hybrid_clock(), NULL) AND h.key = k.key`
+WHERE h.held && tstzrange((SELECT hybrid_clock()), NULL) AND h.key = k.key`
 
-// candidatesSQL finds for each account the first messages of each campaign that is not paused and each
-// priority, in the order of their time: a bounded number of index entries, whatever the backlog. The
-// recursive part steps from one campaign with parked messages to the next.
-const candidatesSQL = `
-SELECT ` + recordColumns + `
-FROM unnest($1::text[], $2::int[]) AS a(user_id, most)
-CROSS JOIN LATERAL (
+// runningCampaignsOf lists the campaigns of an account that have parked messages and are not paused, stepping through
+// the index from one to the next: a bounded number of entries, whatever the backlog.
+func runningCampaignsOf(account string) string {
+	return strings.ReplaceAll(`
     WITH RECURSIVE queued(campaign_id) AS (
-        (SELECT q.campaign_id FROM hybrid_workflows q WHERE q.user_id = a.user_id AND q.stage = 'queued'
+        (SELECT q.campaign_id FROM hybrid_workflows q WHERE q.user_id = {account} AND q.stage = 'queued'
          ORDER BY q.campaign_id LIMIT 1)
         UNION ALL
         SELECT (SELECT n.campaign_id FROM hybrid_workflows n
-                WHERE n.user_id = a.user_id AND n.stage = 'queued' AND n.campaign_id > queued.campaign_id
+                WHERE n.user_id = {account} AND n.stage = 'queued' AND n.campaign_id > queued.campaign_id
                 ORDER BY n.campaign_id LIMIT 1)
         FROM queued WHERE queued.campaign_id IS NOT NULL)
     SELECT queued.campaign_id FROM queued WHERE queued.campaign_id IS NOT NULL
-      AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.user_id = a.user_id AND c.campaign_id = queued.campaign_id AND c.state <> 'running')
+      AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.user_id = {account} AND c.campaign_id = queued.campaign_id AND c.state <> 'running')`, "{account}", account)
+}
+
+// candidatesSQL finds for each account the first messages of each campaign that is not paused and each
+// priority, in the order of their time.
+var candidatesSQL = `
+SELECT ` + recordColumns + `
+FROM unnest($1::text[], $2::int[]) AS a(user_id, most)
+CROSS JOIN LATERAL (` + runningCampaignsOf("a.user_id") + `
 ) q
 CROSS JOIN (VALUES (1::smallint), (2::smallint), (3::smallint), (4::smallint)) AS p(priority)
 CROSS JOIN LATERAL (

@@ -129,7 +129,9 @@ var sessionSettings = map[string]string{
 	"enable_seqscan":   "off",
 	"enable_hashjoin":  "off",
 	"enable_mergejoin": "off",
-	"jit":              "off",
+	// A bitmap collects all entries before the first row is looked at, of which most of our queries want a few.
+	"enable_bitmapscan": "off",
+	"jit":               "off",
 	// A commit has happened when it is on the disk, whatever the server's default says.
 	"synchronous_commit": "on",
 }

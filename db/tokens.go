@@ -102,7 +102,7 @@ FROM (SELECT h.*, upper(h.held) AS upper, lower(h.held) AS lower,
               WHERE p.scope = 'account' AND p.user_id IN (h.user_id, '') ORDER BY p.user_id DESC LIMIT 1) AS length
       FROM unnest($1::text[]) AS k(key)
       JOIN send_holds h ON h.token >= first_token('account', k.key) AND h.token <= first_token('account', k.key) + 65535
-      WHERE h.held && tstzrange(hybrid_clock(), NULL) AND h.scope = 'account' AND h.key = k.key) h
+      WHERE h.held && tstzrange((SELECT hybrid_clock()), NULL) AND h.scope = 'account' AND h.key = k.key) h
 JOIN send_attempts a ON a.workflow = h.workflow AND a.sequence = h.sequence
 WHERE h.length IS NOT NULL
 ORDER BY h.key, h.rule, h.slot, h.lower DESC

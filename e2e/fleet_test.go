@@ -83,7 +83,7 @@ func newFleetOn(t *testing.T, url string, settings ...string) *fleet {
 	}
 	f.startGateway()
 	f.settings = map[string]string{
-		"DATABASE_URL": url, "DATABASE_MAX_CONNECTIONS": "5", "RIVER_MAX_CONNECTIONS": "5",
+		"DATABASE_URL": url, "DATABASE_MAX_CONNECTIONS": "4", "RIVER_MAX_CONNECTIONS": "4",
 		"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL_SQS": f.sqs.URL, "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none",
 		"AWS_EC2_METADATA_DISABLED": "true",
 		"SQS_QUEUE":                 mainQueue, "SQS_RETRY_QUEUE": retryQueue, "SQS_DLQ": deadQueue,
@@ -177,7 +177,13 @@ func latency(from, to time.Duration) gatewaysim.Rule {
 	return gatewaysim.Rule{Kind: gatewaysim.Delay, Min: from, Max: to}
 }
 
-// answerTimes measures how long the gateway takes from the arrival of a message to its answer.
+// onBothWays makes calls take up to so long at random, half of it on the way to the gateway: what is counted from the
+// release of a message is then not what the gateway sees.
+func onBothWays(most time.Duration) []gatewaysim.Rule {
+	return []gatewaysim.Rule{{Kind: gatewaysim.Hold, Max: most / 2}, latency(0, most/2)}
+}
+
+// answerTimes measures how long calls take, as the gateway sees them.
 type answerTimes struct {
 	mu    sync.Mutex
 	sum   time.Duration

@@ -23,7 +23,7 @@ const (
 // but the tests of other packages may use the machine at the same time in a small run.
 func TestStrictLimitIsKeptAndUsed(t *testing.T) {
 	f := newFleet(t)
-	f.faults(gatewaysim.Faults{Rules: []gatewaysim.Rule{latency(0, 400*time.Millisecond)}})
+	f.faults(gatewaysim.Faults{Rules: onBothWays(400 * time.Millisecond)})
 	f.start(4)
 	const accounts, count = 20, 60
 	f.put(newInputs(accounts, count)...)
@@ -78,7 +78,7 @@ func average(times []time.Duration) (mean time.Duration) {
 func TestStrictLimitUnderCrashes(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	f.faults(gatewaysim.Faults{Rules: []gatewaysim.Rule{latency(0, 400*time.Millisecond)}})
+	f.faults(gatewaysim.Faults{Rules: onBothWays(400 * time.Millisecond)})
 	f.start(pick(3, 3, 4))
 	crashes := f.crash(time.Second, pick(6, 8, 40))
 	f.put(newInputs(pick(6, 10, 20), pick(30, 40, 120))...)
@@ -93,7 +93,7 @@ func TestStrictLimitUnderCrashes(t *testing.T) {
 func TestStrictLimitInBypass(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	f.faults(gatewaysim.Faults{Rules: []gatewaysim.Rule{latency(0, 200*time.Millisecond)}})
+	f.faults(gatewaysim.Faults{Rules: onBothWays(200 * time.Millisecond)})
 	whole := f.start(pick(1, 2, 3))
 	cutOff := f.start(1, "DATABASE_URL="+f.roleWithout("account_tokens"))[0]
 	const each = 60
@@ -124,7 +124,7 @@ func TestStrictLimitInBypass(t *testing.T) {
 func TestStrictLimitIsLoweredAndRaised(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	f.faults(gatewaysim.Faults{Rules: []gatewaysim.Rule{latency(0, 400*time.Millisecond)}})
+	f.faults(gatewaysim.Faults{Rules: onBothWays(400 * time.Millisecond)})
 	f.start(2)
 	const lowered = 4
 	accounts := pick(4, 8, 20)
@@ -216,7 +216,7 @@ func TestStrictLimitIsTheDatabases(t *testing.T) {
 func TestStrictLimitOfRecipients(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, "RATE_LIMIT_RECIPIENT=1/2s,3/10s", "RATE_LIMIT_ACCOUNT=20/2s")
-	f.faults(gatewaysim.Faults{Rules: []gatewaysim.Rule{latency(0, 300*time.Millisecond)}})
+	f.faults(gatewaysim.Faults{Rules: onBothWays(300 * time.Millisecond)})
 	f.start(2)
 	const recipients, each = 6, 4
 	var inputs []input

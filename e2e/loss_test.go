@@ -72,12 +72,32 @@ func TestPostgresRestarts(t *testing.T) {
 		recovered := f.within(time.Minute, "messages are sent again", func() bool { return f.sent() > before+5 })
 		t.Logf("restart %d took %s, then messages were sent after %s", n+1, restarted.Round(time.Millisecond), recovered.Round(10*time.Millisecond))
 	}
+	f.outage(cluster)
 	load.await()
 	f.drained(2 * time.Minute)
 	d := f.check()
 	f.checkLimit(d, 20, limitWindow)
 	if paused := f.said("polls are stopped"); paused == 0 {
 		t.Error("no bridge noticed that Postgres was down")
+	}
+}
+
+// outage takes Postgres away for some seconds. Meanwhile nothing is received from the queue: each receive would bring a
+// message nearer to the dead-letter queue.
+func (f *fleet) outage(cluster *localpg.Cluster) {
+	f.t.Helper()
+	if err := cluster.Halt(f.t.Context(), localpg.Immediate); err != nil {
+		f.t.Fatal(err)
+	}
+	f.put(newInputs(20, 20)...) // more deliveries of old messages
+	f.within(10*time.Second, "the bridges notice", func() bool { return f.sqs.Stats(mainQueue).Pollers == 0 })
+	before := f.sqs.Stats(mainQueue)
+	time.Sleep(3 * time.Second)
+	if after := f.sqs.Stats(mainQueue); after.Received != before.Received {
+		f.t.Errorf("%d messages were received while Postgres was down", after.Received-before.Received)
+	}
+	if err := cluster.Resume(f.t.Context()); err != nil {
+		f.t.Fatal(err)
 	}
 }
 

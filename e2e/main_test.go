@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	binaryDir = dir
 	flag.Parse()
 	if !given("test.parallel") {
-		_ = flag.Set("test.parallel", "6") // most tests wait for time to pass, whatever the number of cores
+		_ = flag.Set("test.parallel", "8") // most tests wait for time to pass, whatever the number of cores
 	}
 	pgtest.Main(removing{m, dir}, pgtest.WithLeakCheck())
 }

@@ -28,6 +28,66 @@ func TestLostRepliesAreLookedUp(t *testing.T) {
 	}
 }
 
+// I2: a request that something on the way holds back, for longer than its caller waits, arrives after the look-up said
+// "never". Only the settle time keeps it from being sent again.
+func TestRequestsThatAreHeldBackArriveOnce(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "RATE_LIMIT_ACCOUNT=off", "GATEWAY_TIMEOUT=1s", "GATEWAY_SETTLE=9s")
+	f.faults(gatewaysim.Faults{Rules: []gatewaysim.Rule{{Kind: gatewaysim.Hold, Min: 6 * time.Second, Max: 8 * time.Second, Probability: 0.5},
+		{Kind: gatewaysim.CloseBefore, Probability: 0.2}}}) // and some never arrive
+	f.start(2)
+	messages := pick(40, 60, 400)
+	f.put(newInputs(10, messages/10)...)
+	f.within(20*time.Second, "all were tried", func() bool {
+		return number(f, `SELECT count(DISTINCT workflow) FROM send_attempts WHERE fence IS NOT NULL`) == messages
+	})
+	f.faults(gatewaysim.Faults{})
+	f.drained(time.Minute)
+	d := f.check()
+	again := 0
+	for id := range d.attempts {
+		if id.sequence > 1 {
+			again++
+		}
+	}
+	t.Logf("of %d messages the look-up found %d and proved %d not to have arrived", messages, d.resolved()-again, again)
+	if again == 0 || d.resolved() == again {
+		t.Error("the draws made only one kind of doubt: the test says too little")
+	}
+}
+
+// I2, I4: jobs that River runs again, because an operator retries them or a killed worker left them running, find their
+// work done and send nothing.
+func TestJobsThatRunAgainSendNothing(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "RATE_LIMIT_ACCOUNT=off")
+	f.faults(gatewaysim.Faults{Rules: []gatewaysim.Rule{latency(100*time.Millisecond, time.Second)}})
+	victim := f.start(1)[0]
+	f.put(newInputs(10, 10)...)
+	f.within(20*time.Second, "calls in flight", func() bool { return f.openAttempts()["in_flight"] >= 10 && f.sent() > 10 })
+	victim.kill()
+	running := number(f, `SELECT count(*) FROM river.river_job WHERE kind = 'send' AND state = 'running'`)
+	f.start(2)
+	again := func() {
+		f.exec(`UPDATE river.river_job SET state = 'available', finalized_at = NULL, scheduled_at = now(), max_attempts = attempt + 5
+			WHERE kind IN ('send', 'resolve') AND state IN ('completed', 'discarded', 'cancelled')
+			   OR kind = 'send' AND state = 'running' AND attempted_at < now() - interval '5 seconds'`)
+	}
+	again() // all that is finished
+	time.Sleep(5500 * time.Millisecond)
+	again() // and what the killed worker left, while its calls are not settled yet
+	f.drained(time.Minute)
+	again()
+	f.within(20*time.Second, "the jobs have run again", func() bool {
+		return number(f, `SELECT count(*) FROM river.river_job WHERE kind = 'send' AND state <> 'completed'`) == 0
+	})
+	d := f.check()
+	t.Logf("%d jobs of the killed worker and all others ran again; %d attempts for %d messages", running, len(d.attempts), len(d.inputs))
+	if running == 0 {
+		t.Error("the killed worker left no job running: the test says too little")
+	}
+}
+
 // I2 without a look-up: what is in doubt stays so, whatever runs and restarts, until an operator settles it with what
 // the platform shows.
 func TestDoubtsWithoutLookUpWaitForAnOperator(t *testing.T) {

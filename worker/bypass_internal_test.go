@@ -327,6 +327,27 @@ func TestIngestCountsAsTheFirstFailure(t *testing.T) {
 	})
 }
 
+// Intakes alone find out as well, when nothing is released meanwhile.
+func TestIngestStartsTheBypass(t *testing.T) {
+	withEngine(t, func(e *engineTest) {
+		e.store.ingest = func(batch []workflow.Delivery, release bool) (db.IntakeResult, error) {
+			if release {
+				return db.IntakeResult{}, errNoLimiter
+			}
+			return accepted(batch), nil
+		}
+		for range 4 {
+			if _, err := e.Ingest(e.Context(), make([]workflow.Delivery, 1)); err != nil {
+				e.Error(err)
+			}
+			pass(time.Second)
+		}
+		if release := e.ingestReleases(); !slices.Equal(release, []bool{true, false, true, false, true, false, false}) {
+			e.Errorf("taken in with release %v, want the bypass from the third second on", release)
+		}
+	})
+}
+
 func TestIngestFails(t *testing.T) {
 	withEngine(t, func(e *engineTest) {
 		gone := errors.New("connection refused")

@@ -263,6 +263,30 @@ func TestEngineMergesReleases(t *testing.T) {
 	})
 }
 
+func TestEngineAnswersEveryCaller(t *testing.T) {
+	withEngine(t, func(e *engineTest) {
+		e.store.release = func(requests []db.Release) ([]db.Released, error) {
+			released := idle(requests)
+			for i := range released {
+				released[i].Count = len(released[i].UserID)
+			}
+			slices.Reverse(released) // the database answers in its own order
+			return released, nil
+		}
+		answers, err := e.releaseAll(e.Context(), []db.Release{{UserID: "a"}, {UserID: "bb"}, {UserID: "a"}, {UserID: "ccc"}, {UserID: "bb"}})
+		if err != nil {
+			e.Fatal(err)
+		}
+		var counts []int
+		for _, a := range answers {
+			counts = append(counts, a.Count)
+		}
+		if !slices.Equal(counts, []int{1, 2, 1, 3, 2}) {
+			e.Errorf("answers %v", answers)
+		}
+	})
+}
+
 func TestMergeReleases(t *testing.T) {
 	t.Parallel()
 	at := func(n int) time.Time { return time.Unix(int64(n), 0) }

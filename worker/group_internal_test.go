@@ -368,6 +368,12 @@ func TestGroupContext(t *testing.T) {
 				t.Errorf("%s is carried out all the same: ended %v, %v", name, ended, err)
 			}
 		}
+		for range 20 { // there is a place now; still nothing is begun
+			do("too late", 5)
+			if !errors.Is(errs["too late"], why) {
+				t.Errorf("a cancelled request: %v", errs["too late"])
+			}
+		}
 		if !slices.EqualFunc(r.calls, [][]int{{1}, {2}}, slices.Equal) {
 			t.Errorf("runs: %v", r.calls)
 		}

@@ -226,16 +226,19 @@ func TestBypassKeepsTheRate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newPaces()
-		p.Allow("account", 10, time.Minute)
-		var sent []time.Time
-		for end := time.Now().Add(time.Hour); time.Now().Before(end); time.Sleep(6 * time.Second) {
-			if n := p.allowance("account"); n > 0 {
+		for capacity := 1; capacity <= 100; capacity++ {
+			p.Allow("account", capacity, time.Minute)
+			time.Sleep(time.Minute)
+			sent := 0
+			for range 10 * capacity { // a look each time that a message may go, to the nanosecond
+				n := p.allowance("account")
 				p.spend("account", n, time.Now())
-				sent = append(sent, time.Now())
+				sent += n
+				time.Sleep(time.Minute / time.Duration(capacity))
 			}
-		}
-		if len(sent) != 600 {
-			t.Errorf("%d in an hour at 10 per minute, want 600", len(sent))
+			if sent != 10*capacity {
+				t.Errorf("%d in ten minutes at %d per minute", sent, capacity)
+			}
 		}
 	})
 }

@@ -94,23 +94,33 @@ func (a *app) devOptions(cfg config.Config) devstack.Options {
 	}
 }
 
+// sameSignal is how long after the first a signal is taken for the same one: a terminal, make and timeout hand it on
+// to a process that has got it already.
+const sameSignal = time.Second
+
 // stopSignals ends the context also when the terminal goes away, and closes hurry when a stop is asked for again.
 func stopSignals(parent context.Context) (ctx context.Context, hurry <-chan struct{}, stop func()) {
 	ctx, cancel := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
-	again := make(chan os.Signal, 4)
+	signals := make(chan os.Signal, 4)
 	hurried, ended := make(chan struct{}), make(chan struct{})
-	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
-		for range 2 {
+		var first time.Time
+		for {
 			select {
-			case <-again:
+			case <-signals:
 			case <-ended:
 				return
 			}
+			if first.IsZero() {
+				first = time.Now()
+			} else if time.Since(first) > sameSignal {
+				close(hurried)
+				return
+			}
 		}
-		close(hurried)
 	}()
-	return ctx, hurried, func() { signal.Stop(again); close(ended); cancel() }
+	return ctx, hurried, func() { signal.Stop(signals); close(ended); cancel() }
 }
 
 // howCalled says how a person calls this program, and a function that reports that whoever started it with

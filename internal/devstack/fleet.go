@@ -21,6 +21,7 @@ type fleet struct {
 	workers []*worker.Worker
 	intake  intakeCounter
 	cancel  context.CancelFunc
+	hurry   <-chan struct{}
 	running sync.WaitGroup
 	failed  chan error // a worker ended unasked
 
@@ -29,9 +30,9 @@ type fleet struct {
 }
 
 // startFleet starts workers, each with a configuration of its own; the first has the given admin address, if it is
-// free.
-func startFleet(ctx context.Context, count int, adminAddr string, configure func(number int) (worker.Config, error)) (*fleet, error) {
-	f := &fleet{failed: make(chan error, count)}
+// free. A stop waits for them until hurry is closed.
+func startFleet(ctx context.Context, count int, adminAddr string, hurry <-chan struct{}, configure func(number int) (worker.Config, error)) (*fleet, error) {
+	f := &fleet{hurry: hurry, failed: make(chan error, count)}
 	lifetime, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	f.cancel = cancel
 	for number := 1; number <= count; number++ {
@@ -86,8 +87,10 @@ func (f *fleet) stop(ctx context.Context) error {
 	}()
 	select {
 	case <-drained:
+	case <-f.hurry:
+		return errors.New("they did not finish: the stop was asked for twice")
 	case <-ctx.Done():
-		return fmt.Errorf("the workers did not finish: %w", context.Cause(ctx))
+		return fmt.Errorf("they did not finish: %w", context.Cause(ctx))
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -262,10 +262,20 @@ func secondTerminal(t *testing.T, n newcomer) {
 	if info, err := os.Stat(n.data("stack.env")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("stack.env: %v, %v", info.Mode(), err)
 	}
-	if out, code := n.run(t, start, "send", ".data/more.jsonl"); code != 0 {
-		t.Errorf("send: exit code %d:\n%s", code, out)
+	for round := 1; round <= 2; round++ { // each time with messages of their own
+		before, err := os.ReadFile(n.data("more.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, code := n.run(t, start, "send", ".data/more.jsonl"); code != 0 {
+			t.Errorf("send: exit code %d:\n%s", code, out)
+		}
+		eventually(t, start, "what the second terminal sent arrives", func() bool { return len(n.arrivals(t)) == 6*round })
+		eventually(t, start, "more is offered", func() bool {
+			after, err := os.ReadFile(n.data("more.jsonl"))
+			return err == nil && !bytes.Equal(before, after)
+		})
 	}
-	eventually(t, start, "what the second terminal sent arrives", func() bool { return len(n.arrivals(t)) == 6 })
 
 	// A kill leaves neither Postgres nor a folder that can't be used.
 	text, err := os.ReadFile(filepath.Join(n.data("postgres"), "cluster", "postmaster.pid"))
@@ -284,7 +294,7 @@ func secondTerminal(t *testing.T, n newcomer) {
 	eventually(t, start, "Postgres ends with its parent", func() bool { return syscall.Kill(postgres, 0) != nil })
 
 	p = n.start(t, "dev", "--plain", "--no-sample")
-	p.says(t, start, "Found from earlier runs: 6 messages")
+	p.says(t, start, "Found from earlier runs: 12 messages")
 	p.says(t, start, "No sample.")
 	began := time.Now()
 	if err := p.Process.Signal(os.Interrupt); err != nil {

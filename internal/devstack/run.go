@@ -78,14 +78,14 @@ func (r *run) start(ctx context.Context) error {
 		return err
 	}
 	r.name = runName(began)
-	if err := writeMore(r.stack.folder.more(), r.name+"m"); err != nil {
+	if r.watcher, err = newWatcher(ctx, r.stack); err == nil {
+		err = r.watcher.offer(began)
+	}
+	if err != nil {
 		return errors.Join(err, r.stack.Stop(context.WithoutCancel(ctx)))
 	}
-	if r.watcher, err = newWatcher(ctx, r.stack); err != nil {
-		return errors.Join(err, r.stack.Stop(context.WithoutCancel(ctx)))
-	}
-	_ = r.view.say(fmt.Sprintf("  %-9s %-36s %s", "Data", "kept for the next start", shown(r.stack.folder.path)+" (--fresh starts anew)"),
-		"", fmt.Sprintf("Ready after %s.", screen.Span(time.Since(began))))
+	r.tellPart(Part{"Data", "kept for the next start", shown(r.stack.folder.path) + " (--fresh starts anew)"})
+	_ = r.view.say("", fmt.Sprintf("Ready after %s.", screen.Span(time.Since(began))))
 	for _, text := range r.found() {
 		_ = r.view.paragraph(text)
 	}
@@ -95,8 +95,14 @@ func (r *run) start(ctx context.Context) error {
 	return nil
 }
 
+// tellPart prints a part in columns; where it is gets a second line when it is long.
 func (r *run) tellPart(p Part) {
-	_ = r.view.say(strings.TrimRight(fmt.Sprintf("  %-9s %-36s %s", p.Name, p.What, p.Where), " "))
+	const indent = "  %-9s %-36s "
+	name, what := p.Name, p.What
+	for _, where := range screen.Wrap(p.Where, max(20, r.view.size().Width-50)) {
+		_ = r.view.say(strings.TrimRight(fmt.Sprintf(indent+"%s", name, what, where), " "))
+		name, what = "", ""
+	}
 }
 
 // found tells what earlier runs left, and which limit holds.
@@ -142,7 +148,10 @@ func (r *run) watch(ctx context.Context) error {
 		case <-tick.C:
 		}
 		over, err := r.turn()
-		if over || err != nil {
+		switch {
+		case ctx.Err() != nil:
+			return nil // the terminal may be gone: there is nobody to tell
+		case over || err != nil:
 			return err
 		}
 	}
@@ -157,6 +166,9 @@ func (r *run) turn() (over bool, err error) {
 		return true, nil
 	}
 	if err := r.view.show(r.watcher.snapshot(r.sendMore()), r.watcher.news()); err != nil {
+		return true, err
+	}
+	if err := r.watcher.offer(time.Now()); err != nil {
 		return true, err
 	}
 	if r.watcher.sampleEnded() {
@@ -318,20 +330,6 @@ func (r *run) stop(ctx context.Context, failed error) error {
 	began := time.Now()
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), stopWithin, fmt.Errorf("it took longer than %s", stopWithin))
 	defer cancel()
-	if r.Hurry != nil {
-		hurried, hurry := context.WithCancelCause(ctx)
-		defer hurry(nil)
-		ctx = hurried
-		done := make(chan struct{})
-		defer close(done)
-		go func() {
-			select {
-			case <-r.Hurry:
-				hurry(errors.New("asked for twice"))
-			case <-done:
-			}
-		}()
-	}
 	err := r.stack.Stop(ctx)
 	if err != nil || failed != nil && !errors.Is(failed, ErrTimeOver) {
 		return err

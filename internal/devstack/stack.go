@@ -35,6 +35,8 @@ type Options struct {
 	LogJSON     bool
 	// Worker is the configuration of a member of the fleet; the stack only changes its admin address, its long poll and its observer.
 	Worker func(name string, at Addresses, logger *slog.Logger) (worker.Config, error)
+	// Hurry is closed when a stop shall no longer wait for the workers; may be nil.
+	Hurry <-chan struct{}
 	// Started is told of each part when it is there; may be nil.
 	Started func(Part)
 	// Drained is called during a stop, when the workers have ended and the database is still there; may be nil.
@@ -204,7 +206,7 @@ func (s *Stack) startFleet(ctx context.Context) (err error) {
 		}
 		return s.options.Drained(ctx)
 	})
-	s.fleet, err = startFleet(ctx, s.options.Workers, s.options.AdminAddr, func(number int) (worker.Config, error) {
+	s.fleet, err = startFleet(ctx, s.options.Workers, s.options.AdminAddr, s.options.Hurry, func(number int) (worker.Config, error) {
 		return s.member(ctx, number)
 	})
 	if err != nil {

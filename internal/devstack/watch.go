@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/huntaze/hybrid-orchestrator/internal/devstack/screen"
 	"github.com/huntaze/hybrid-orchestrator/internal/gateway/gatewaysim"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
+	"github.com/huntaze/hybrid-orchestrator/queue"
 )
 
 const (
@@ -35,8 +37,10 @@ type watcher struct {
 	tally  *tally // used by look only
 
 	mu          sync.Mutex
-	sample      *follower // nil: there is none
-	expect      time.Time // when the sample ends
+	sample      *follower    // nil: there is none
+	more        workflow.Key // of the first message for a second terminal
+	moreUsed    bool         // it was sent
+	expect      time.Time    // when the sample ends
 	ended       bool
 	users       []string
 	listed      time.Time
@@ -132,6 +136,9 @@ func (w *watcher) look(ctx context.Context) error {
 	if w.sample != nil {
 		keys = w.sample.open()
 	}
+	if !w.moreUsed && w.more != (workflow.Key{}) {
+		keys = append(keys, w.more)
+	}
 	after := w.quarantined
 	w.mu.Unlock()
 	var found []db.MessageProgress
@@ -187,6 +194,7 @@ func (w *watcher) take(progress db.Progress, found []db.MessageProgress, quarant
 		w.problems, w.untold = append(w.problems, problem), append(w.untold, problem)
 	}
 	w.problems = w.problems[max(0, len(w.problems)-problemsMost):]
+	w.moreUsed = w.moreUsed || slices.ContainsFunc(found, func(m db.MessageProgress) bool { return m.Key == w.more })
 	if w.sample != nil {
 		w.sample.update(progress.Now, found, quarantined, int(w.stack.fleet.intake.duplicates.Load())-w.duplicates)
 	}
@@ -203,6 +211,23 @@ func (f *follower) workflowOf(q db.Quarantined) string {
 		}
 	}
 	return ""
+}
+
+// offer writes messages for a second terminal, and does so again after they were sent: the same ids a second time would
+// be duplicates.
+func (w *watcher) offer(now time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.more != (workflow.Key{}) && !w.moreUsed {
+		return nil
+	}
+	run := runName(now) + "m"
+	if err := writeMore(w.stack.folder.more(), run); err != nil {
+		return err
+	}
+	first, _, _ := strings.Cut(moreText, "\n")
+	w.more, w.moreUsed = newFollower([]string{strings.ReplaceAll(first, "{run}", run)}, queue.Limits{}).messages[0].key, false
+	return nil
 }
 
 // sampleEnded says whether every message of the sample has come to its end. It says so once.

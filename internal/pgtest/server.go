@@ -56,7 +56,7 @@ func startServer() (*server, error) {
 func (s *server) start(ctx context.Context) error {
 	address := os.Getenv("TEST_DATABASE_URL")
 	if address == "" {
-		options := localpg.Options{}
+		options := localpg.Options{Parameters: map[string]string{"max_connections": "400"}} // whole fleets, several at a time
 		if keep() {
 			// A folder of its own, since a temporary one would be gone with the server.
 			options.DataDir = filepath.Join(os.TempDir(), "huntaze-"+s.prefix+"kept")

@@ -103,7 +103,7 @@ func (p picture) waits(a Account, columns int) string {
 			parts = append(parts, strings.TrimSuffix(fmt.Sprintf("rests %s: %s", countdown(a.RestUntil.Sub(p.s.Now)), clean(a.RestReason)), ": "))
 		}
 		if a.Sending > 0 {
-			parts = append(parts, fmt.Sprintf("%d on its way", a.Sending))
+			parts = append(parts, strconv.Itoa(a.Sending)+choose(words, plural(a.Sending, " on its way", " on their way"), " sending"))
 		}
 		for _, w := range a.Waits {
 			parts = append(parts, w.text(p.s.Now, words))

@@ -1,0 +1,7 @@
+package db
+
+// What the tests outside the package look at.
+var (
+	ApplyMigration    = applyMigration
+	WithMigrationLock = withMigrationLock
+)
