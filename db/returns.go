@@ -176,5 +176,11 @@ func (f *finishing) queueRequeued(st *statements, users []string, now time.Time)
 			}
 		}
 		return err
-	}, `SELECT u FROM unnest($1::text[]) u WHERE EXISTS (SELECT 1 FROM hybrid_workflows w WHERE w.user_id = u AND w.stage = 'queued')`, users)
+	}, waitingSQL, users)
 }
+
+// waitingSQL says which accounts have parked messages. The limit keeps the planner from joining all parked messages to
+// a few accounts, which it takes for cheap when there were none yet.
+const waitingSQL = `
+SELECT u FROM unnest($1::text[]) u
+CROSS JOIN LATERAL (SELECT 1 FROM hybrid_workflows w WHERE w.user_id = u AND w.stage = 'queued' ORDER BY w.user_id, w.campaign_id LIMIT 1) w`

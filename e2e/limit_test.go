@@ -236,3 +236,17 @@ func TestStrictLimitOfRecipients(t *testing.T) {
 	byRecipient := func(a gatewaysim.Arrival) string { return a.RecipientID }
 	report(t, append(limitProblems(d.arrivals, 1, 2*time.Second, byRecipient), limitProblems(d.arrivals, 3, 10*time.Second, byRecipient)...))
 }
+
+// I1 for requests that something on the way holds back after their caller gave up: their tokens stay taken until they
+// can't arrive any more.
+func TestStrictLimitOfRequestsThatAreHeldBack(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "GATEWAY_TIMEOUT=1s", "GATEWAY_SETTLE=6s")
+	f.faults(gatewaysim.Faults{Rules: []gatewaysim.Rule{{Kind: gatewaysim.Hold, Min: 3 * time.Second, Max: 6 * time.Second, Probability: 0.3}}})
+	f.start(2)
+	f.put(newInputs(3, pick(35, 50, 100))...)
+	f.drained(2 * time.Minute)
+	d := f.check()
+	f.checkLimit(d, limitCount, limitWindow)
+	t.Logf("%d of %d requests were held back", f.gateway.Stats().Faults[gatewaysim.Hold], len(d.arrivals))
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
+	"github.com/huntaze/hybrid-orchestrator/jobs"
 )
 
 const (
@@ -21,6 +22,8 @@ const (
 	// limiterRetry is the pause before the one retry that a limiter gets before the bypass (fallback row
 	// rate_limiter_down).
 	limiterRetry = 2 * time.Second
+	// releaseRetry is the pause after a release that failed for another reason, such as a database that is away.
+	releaseRetry = 2 * time.Second
 	// bypassFor is how long a process stays in bypass before it tries the limiter again.
 	bypassFor = 30 * time.Second
 	// otherProcessLag is how much later than a token's return a process looks that did not end the call
@@ -192,8 +195,12 @@ func (e *Engine) look(users []string) {
 	for _, user := range users {
 		e.background.Go(func() {
 			released, err := e.releases.do(e.lifetime, db.Release{UserID: user})
-			if err != nil {
-				return // logged where it happened; the durable wake-up remains
+			switch {
+			case errors.Is(err, db.ErrLimiterDown) || errors.Is(err, jobs.ErrStopped) || e.lifetime.Err() != nil:
+				return
+			case err != nil: // logged where it happened; this timer is spent, and the durable one comes later
+				e.timers.set(user, releaseRetry)
+				return
 			}
 			// A timer may be a little early by the database's clock. Otherwise somebody else has taken what
 			// came free, and the next return is theirs to look for.

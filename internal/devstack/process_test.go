@@ -1,3 +1,5 @@
+//go:build unix
+
 package devstack
 
 import (
@@ -174,7 +176,8 @@ func newcomerRuns(t *testing.T, n newcomer) {
 		"urgent: overtook", "quarantined          priority: is a string", `quarantined          content: contains \u0000`, "duplicate            it came twice",
 		"settled by look-up", "its time", "its recipient's limit, 1 in 2 s", "43 messages were sent so far", "the data is in .data")
 	for _, line := range strings.Split(out, "\n") {
-		if strings.Contains(line, "warning:") && !strings.Contains(line, "reconcile") {
+		// The reconciler reports what it tidied up; the other tests want the same ports.
+		if strings.Contains(line, "warning:") && !strings.Contains(line, "reconcile") && !strings.Contains(line, "the port is taken") {
 			t.Error(line)
 		}
 	}

@@ -160,7 +160,7 @@ func (r *run) watch(ctx context.Context) error {
 // turn draws once; over says that there is nothing more to wait for.
 func (r *run) turn() (over bool, err error) {
 	if r.stack.database.lost() {
-		return true, fmt.Errorf("Postgres ended unasked; its log is in %s", shown(r.stack.folder.postgres()))
+		return true, fmt.Errorf("our Postgres ended unasked; its log is in %s", shown(r.stack.database.cluster.Dir()))
 	}
 	if r.ParentGone != nil && r.ParentGone() {
 		return true, nil

@@ -54,7 +54,6 @@ type watcher struct {
 	trouble     string
 	duplicates  int // that the bridges had seen when the sample began
 	lastSeq     int64
-	recent      []gatewaysim.Arrival
 }
 
 // ending counts how an account's messages have ended.
