@@ -120,7 +120,7 @@ func queueWakeUps(st *statements, wakes map[string]time.Time, now time.Time, job
 		})
 		return err
 	}, `UPDATE accounts a SET wake_at = u.due
-		FROM (SELECT user_id, due FROM unnest($1::text[], $2::timestamptz[]) AS u(user_id, due) ORDER BY user_id) u
+		FROM `+few("user_id, due", "$1::text[]", "$2::timestamptz[]")+` u
 		WHERE a.user_id = u.user_id AND (a.wake_at IS NULL OR a.wake_at > u.due + $3::interval OR a.wake_at < $4::timestamptz - $5::interval)
 		RETURNING a.user_id, a.wake_at`, users, due, backupDelay, now, lostJob)
 }

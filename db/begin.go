@@ -86,13 +86,13 @@ SELECT 1 FROM campaigns c
 WHERE (c.user_id, c.campaign_id) IN (SELECT w.user_id, w.campaign_id FROM hybrid_workflows w WHERE w.id = ANY($1) AND w.campaign_id <> '')
 ORDER BY c.user_id, c.campaign_id FOR SHARE`
 
-// state || ” keeps the planner on the primary key: it takes the index of open attempts for small.
-const beginSQL = `
+// state || ” keeps the planner on the primary keys: it takes the indexes of what is open for small.
+var beginSQL = `
 UPDATE send_attempts a
 SET state = 'in_flight', fence = nextval('send_fence'), started_at = t.now, call_deadline = t.now + $4, worker = $3
-FROM unnest($1::uuid[], $2::int[]) AS r(workflow, sequence)
-JOIN hybrid_workflows w ON w.id = r.workflow AND w.stage = 'sending' AND w.send_sequence = r.sequence
-LEFT JOIN campaigns c ON c.user_id = w.user_id AND c.campaign_id = w.campaign_id
+FROM ` + few("workflow, sequence", "$1::uuid[]", "$2::int[]") + ` r
+JOIN hybrid_workflows w ON w.id = r.workflow AND w.stage || '' = 'sending' AND w.send_sequence = r.sequence
+LEFT JOIN LATERAL (SELECT c.state FROM campaigns c WHERE c.user_id = w.user_id AND c.campaign_id = w.campaign_id LIMIT 1) c ON true
 LEFT JOIN LATERAL (SELECT p.capacities[1] AS capacity, p.windows[1] AS length FROM limit_policies p
     WHERE p.scope = 'account' AND p.user_id IN (w.user_id, '') ORDER BY p.user_id DESC LIMIT 1) p ON true
 CROSS JOIN (SELECT hybrid_clock() AS now) t
@@ -119,17 +119,17 @@ func collectStarts(rows pgx.Rows, index map[Attempt]int, starts []Start) error {
 }
 
 // refusedSQL says why reserved attempts were not begun.
-const refusedSQL = `
+var refusedSQL = `
 SELECT a.workflow, a.sequence, a.user_id,
        CASE WHEN c.state = 'paused' THEN 'campaign_paused'
             WHEN c.state = 'cancelled' THEN 'campaign_cancelled'
             WHEN a.reservation_ends <= hybrid_clock() THEN 'reservation_expired'
             WHEN f.frozen_until > hybrid_clock() THEN 'fleet_frozen'
             ELSE 'superseded' END
-FROM unnest($1::uuid[], $2::int[]) AS r(workflow, sequence)
+FROM ` + few("workflow, sequence", "$1::uuid[]", "$2::int[]") + ` r
 JOIN send_attempts a ON a.workflow = r.workflow AND a.sequence = r.sequence AND a.state || '' = 'reserved'
 JOIN hybrid_workflows w ON w.id = r.workflow
-LEFT JOIN campaigns c ON c.user_id = w.user_id AND c.campaign_id = w.campaign_id
+LEFT JOIN LATERAL (SELECT c.state FROM campaigns c WHERE c.user_id = w.user_id AND c.campaign_id = w.campaign_id LIMIT 1) c ON true
 CROSS JOIN fleet_state f`
 
 func collectRefused(rows pgx.Rows, index map[Attempt]int, starts []Start) error {

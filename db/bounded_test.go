@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/limit"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
@@ -213,6 +214,10 @@ func (f *fleet) lifeOf(userID string, store *db.Store, seen *measured) map[strin
 	note("ingest", err)
 	_, err = store.Release(f.ctx, []db.Release{{UserID: userID, Bypass: true, Allowance: 1}})
 	note("release in bypass", err)
+	_, err = store.Release(f.ctx, releaseOf(userID)) // whose bucket was not told
+	note("release refused", err)
+	err = store.SetLimit(f.ctx, limit.ScopeAccount, userID, limit.Rules{{Capacity: 10, Window: time.Minute}}, -time.Second, "test")
+	note("limit of an account", err)
 	_, err = store.SetCampaignState(f.ctx, userID, "c-ready", db.CampaignPaused, "")
 	note("pause", err)
 	_, err = store.SetCampaignState(f.ctx, userID, "c-ready", db.CampaignRunning, "")
@@ -251,7 +256,9 @@ type watched struct {
 func newWatched(t *testing.T) *watched {
 	w := &watched{fleet: newFleet(t, "10/60s", "1/60s,10/24h")}
 	w.watched = w.seen.watch(w.fleet)
-	w.park(messages("early", 30)...)
+	for _, user := range []string{"early", "earlier", "earliest"} {
+		w.park(messages(user, 30)...)
+	}
 	w.lifeOf("early", w.watched, &w.seen)
 	return w
 }

@@ -322,7 +322,7 @@ func (s *Store) dropRefused(ctx context.Context, tx pgx.Tx, c *choice, count map
 	}
 	c.winners = kept
 	var st statements
-	st.exec("drop refused", `DELETE FROM send_holds h USING unnest($1::uuid[], $2::int[]) AS r(workflow, sequence)
+	st.exec("drop refused", `DELETE FROM send_holds h USING `+few("workflow, sequence", "$1::uuid[]", "$2::int[]")+` r
 		WHERE h.workflow = r.workflow AND h.sequence = r.sequence`, ids, sequences)
 	if len(users) > 0 {
 		queueSync(&st, users)

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// developmentComment marks a database that was begun by a process with a simulated gateway.
+// developmentComment marks, on the schema of River, a database that was begun by a process with a simulated gateway.
 const developmentComment = "begun by huntaze dev: its messages were sent to nobody"
 
 // IsForDevelopment says whether a process with a simulated gateway may work in this database: it holds no messages
@@ -13,21 +13,16 @@ const developmentComment = "begun by huntaze dev: its messages were sent to nobo
 // for sent.
 func (s *Store) IsForDevelopment(ctx context.Context) (ok bool, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT NOT EXISTS (SELECT 1 FROM hybrid_workflows)
-		OR coalesce((SELECT shobj_description(d.oid, 'pg_database') FROM pg_database d WHERE d.datname = current_database()), '') = $1`, developmentComment).Scan(&ok)
+		OR coalesce(obj_description(to_regnamespace($1), 'pg_namespace'), '') = $2`, RiverSchema, developmentComment).Scan(&ok)
 	if err != nil {
 		return false, fmt.Errorf("what the database is for: %w", err)
 	}
 	return ok, nil
 }
 
-// MarkForDevelopment marks the database as one whose messages go to a simulated gateway. It needs the right to
-// comment on the database.
+// MarkForDevelopment marks the database as one whose messages go to a simulated gateway.
 func (s *Store) MarkForDevelopment(ctx context.Context) error {
-	var statement string
-	if err := s.pool.QueryRow(ctx, `SELECT format('COMMENT ON DATABASE %I IS %L', current_database(), $1::text)`, developmentComment).Scan(&statement); err != nil {
-		return fmt.Errorf("mark the database: %w", err)
-	}
-	if _, err := s.pool.Exec(ctx, statement); err != nil {
+	if _, err := s.pool.Exec(ctx, "COMMENT ON SCHEMA "+RiverSchema+" IS '"+developmentComment+"'"); err != nil {
 		return fmt.Errorf("mark the database: %w", err)
 	}
 	return nil

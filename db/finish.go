@@ -103,13 +103,13 @@ type closedAttempt struct {
 
 // closeAttemptsSQL closes the ledger's rows. Evidence of acceptance also corrects a row that was taken for not
 // sent, unless the message is on its way again.
-const closeAttemptsSQL = `
+var closeAttemptsSQL = `
 UPDATE send_attempts a
 SET state = u.state, ended_at = t.now, status = u.status, reason = u.reason, detail = u.detail,
     evidence = CASE WHEN u.evidence = '' THEN a.evidence ELSE u.evidence::jsonb END, gateway_message_id = u.message_id, resolved_by = u.resolved_by,
     look_up_at = CASE WHEN u.state = 'unknown' THEN t.now + u.look_up_in END
-FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::interval[])
-    AS u(workflow, sequence, fence, state, status, reason, detail, evidence, message_id, resolved_by, look_up_in),
+FROM ` + few("workflow, sequence, fence, state, status, reason, detail, evidence, message_id, resolved_by, look_up_in",
+	"$1::uuid[]", "$2::int[]", "$3::bigint[]", "$4::text[]", "$5::int[]", "$6::text[]", "$7::text[]", "$8::text[]", "$9::text[]", "$10::text[]", "$11::interval[]") + ` u,
     (SELECT hybrid_clock() AS now) t
 WHERE a.workflow = u.workflow AND a.sequence = u.sequence AND coalesce(a.fence, 0) = u.fence
   AND (a.state = 'in_flight' OR (a.state = 'unknown' AND u.state NOT IN ('unknown', 'withdrawn')) OR (a.state = 'reserved' AND u.state = 'withdrawn')

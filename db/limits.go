@@ -191,10 +191,14 @@ func (s *Store) recallDeferred(ctx context.Context, userID string) error {
 // shortened window would go on refusing until the old one had passed, and a lengthened one would not bind a worker
 // that goes by the ledger alone. The holds are locked in the order in which Finish writes them.
 func (s *Store) adjustHolds(ctx context.Context, tx pgx.Tx, scope limit.Scope, userID string) error {
+	whose := `$2 IN ('', h.user_id)`
+	if scope == limit.ScopeAccount && userID != "" {
+		whose = `h.user_id = $2 AND h.token >= first_token($1, $2) AND h.token <= first_token($1, $2) + 65535`
+	}
 	_, err := tx.Exec(ctx, `
 		WITH held AS MATERIALIZED (
 			SELECT h.workflow, h.sequence, h.scope, h.rule FROM send_holds h
-			WHERE h.scope = $1 AND ($2 = '' OR h.user_id = $2) AND h.held && tstzrange((SELECT hybrid_clock()), NULL)
+			WHERE h.scope = $1 AND `+whose+` AND h.held && tstzrange((SELECT hybrid_clock()), NULL)
 			ORDER BY h.workflow, h.sequence, h.scope, h.rule FOR UPDATE)
 		UPDATE send_holds h SET held = tstzrange(lower(h.held), greatest(lower(h.held), CASE
 			WHEN a.state = 'withdrawn' THEN a.ended_at

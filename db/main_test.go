@@ -287,6 +287,12 @@ func (f *fleet) attempts() []db.Attempt {
 	return all
 }
 
+func collectAttempts(rows pgx.Rows) ([]db.Attempt, error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (a db.Attempt, err error) {
+		return a, row.Scan(&a.Workflow, &a.Sequence)
+	})
+}
+
 // exec runs a statement by hand.
 func (f *fleet) exec(sql string, args ...any) {
 	f.t.Helper()

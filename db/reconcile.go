@@ -129,7 +129,7 @@ func (s *Store) requeueOrphans(ctx context.Context, r *Reconciled) error {
 	tag, err := s.pool.Exec(ctx, `
 		UPDATE hybrid_workflows w SET stage = 'queued', version = version + 1, updated_at = hybrid_clock(), last_error = 'put back by the reconciler'
 		WHERE w.id IN (SELECT o.id FROM hybrid_workflows o WHERE o.stage IN ('sending', 'in_doubt') AND o.updated_at < hybrid_clock() - interval '60 seconds'
-			AND NOT EXISTS (SELECT 1 FROM send_attempts a WHERE a.workflow = o.id AND a.state IN ('reserved', 'in_flight', 'unknown', 'accepted'))
+			AND (SELECT a.state FROM send_attempts a WHERE a.workflow = o.id AND a.state IN ('reserved', 'in_flight', 'unknown', 'accepted') LIMIT 1) IS NULL
 			LIMIT $1 FOR UPDATE SKIP LOCKED)`, reconcileMost)
 	r.Orphaned = int(tag.RowsAffected())
 	return err
@@ -186,9 +186,12 @@ WITH RECURSIVE waiting(user_id) AS (
     UNION ALL
     SELECT (SELECT n.user_id FROM hybrid_workflows n WHERE n.stage = 'queued' AND n.user_id > w.user_id ORDER BY n.user_id LIMIT 1)
     FROM waiting w WHERE w.user_id IS NOT NULL)
-UPDATE accounts a SET wake_at = hybrid_clock() FROM waiting w
-WHERE a.user_id = w.user_id AND (a.wake_at IS NULL OR a.wake_at < hybrid_clock() - interval '60 seconds')
-  AND EXISTS (` + runningCampaignsOf("a.user_id") + `)
+UPDATE accounts a SET wake_at = hybrid_clock()
+WHERE a.user_id = ANY(ARRAY(
+    SELECT w.user_id FROM waiting w
+    CROSS JOIN LATERAL (SELECT o.wake_at FROM accounts o WHERE o.user_id = w.user_id LIMIT 1) o
+    WHERE (o.wake_at IS NULL OR o.wake_at < hybrid_clock() - interval '60 seconds') AND EXISTS (` + runningCampaignsOf("w.user_id") + `)))
+  AND (a.wake_at IS NULL OR a.wake_at < hybrid_clock() - interval '60 seconds')
 RETURNING a.user_id, a.wake_at`
 
 // wakeUnwoken wakes accounts that have messages which may go but no wake-up, or one that is long overdue.

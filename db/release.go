@@ -272,11 +272,18 @@ func limiterError(err error) error {
 
 // heldTokensSQL lists the tokens of the given buckets that the ledger says are held. The time is asked for in a query
 // of its own, without which the index would be read back to the first hold there ever was.
-const heldTokensSQL = `
+var heldTokensSQL = `
 SELECT k.key, h.rule, h.slot, upper(h.held)
-FROM unnest($2::text[]) AS k(key)
-JOIN send_holds h ON h.token >= first_token($1, k.key) AND h.token <= first_token($1, k.key) + 65535
-WHERE h.held && tstzrange((SELECT hybrid_clock()), NULL) AND h.key = k.key`
+FROM ` + few("key", "$2::text[]") + ` k
+CROSS JOIN LATERAL (` + heldBy("$1", "k.key") + `) h`
+
+// heldBy selects the holds of a bucket that are in force, through the index of the constraint.
+func heldBy(scope, key string) string {
+	return strings.NewReplacer("{scope}", scope, "{key}", key).Replace(`
+    SELECT * FROM send_holds h
+    WHERE h.token >= first_token({scope}, {key}) AND h.token <= first_token({scope}, {key}) + 65535
+      AND h.held && tstzrange((SELECT hybrid_clock()), NULL) AND h.scope = {scope} AND h.key = {key} OFFSET 0`)
+}
 
 // runningCampaignsOf lists the campaigns of an account that have parked messages and are not paused, stepping through
 // the index from one to the next: a bounded number of entries, whatever the backlog.
@@ -298,7 +305,7 @@ func runningCampaignsOf(account string) string {
 // priority, in the order of their time.
 var candidatesSQL = `
 SELECT ` + recordColumns + `
-FROM unnest($1::text[], $2::int[]) AS a(user_id, most)
+FROM ` + few("user_id, most", "$1::text[]", "$2::int[]") + ` a
 CROSS JOIN LATERAL (` + runningCampaignsOf("a.user_id") + `
 ) q
 CROSS JOIN (VALUES (1::smallint), (2::smallint), (3::smallint), (4::smallint)) AS p(priority)

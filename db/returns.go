@@ -57,14 +57,14 @@ func (f *finishing) queueHolds(st *statements) {
 	if len(ids) > 0 {
 		st.exec("holds", `
 			UPDATE send_holds h SET held = tstzrange(lower(h.held), greatest(lower(h.held), u.until))
-			FROM unnest($1::uuid[], $2::int[], $3::text[], $4::smallint[], $5::timestamptz[]) AS u(workflow, sequence, scope, rule, until)
+			FROM `+few("workflow, sequence, scope, rule, until", "$1::uuid[]", "$2::int[]", "$3::text[]", "$4::smallint[]", "$5::timestamptz[]")+` u
 			WHERE h.workflow = u.workflow AND h.sequence = u.sequence AND h.scope = u.scope AND h.rule = u.rule
 			  AND upper(h.held) > hybrid_clock()`, ids, sequences, scopes, rules, until) // a hold that has passed may be another's by now
 	}
 	if f.tokens && len(slots) > 0 {
 		st.exec("tokens", `
 			UPDATE account_tokens t SET busy_until = u.busy_until
-			FROM unnest($1::text[], $2::smallint[], $3::smallint[], $4::uuid[], $5::int[], $6::timestamptz[]) AS u(user_id, rule, slot, workflow, sequence, busy_until)
+			FROM `+few("user_id, rule, slot, workflow, sequence, busy_until", "$1::text[]", "$2::smallint[]", "$3::smallint[]", "$4::uuid[]", "$5::int[]", "$6::timestamptz[]")+` u
 			WHERE t.user_id = u.user_id AND t.rule = u.rule AND t.slot = u.slot AND t.workflow = u.workflow AND t.sequence = u.sequence`,
 			users, tokenRules, slots, tokenIDs, tokenSequences, busy)
 		st.onError(limiterError)
@@ -141,14 +141,14 @@ func (f *finishing) queueRests(st *statements) {
 	}
 	if len(through) > 0 {
 		st.exec("rests", `UPDATE accounts a SET rest_count = 0, rest_until = 'epoch', rest_reason = ''
-			FROM (SELECT user_id, max(started_at) AS started_at FROM unnest($1::text[], $2::timestamptz[]) AS t(user_id, started_at) GROUP BY user_id ORDER BY user_id) t
+			FROM (SELECT user_id, max(started_at) AS started_at FROM unnest($1::text[], $2::timestamptz[]) AS t(user_id, started_at) GROUP BY user_id ORDER BY user_id LIMIT cardinality($1::text[])) t
 			WHERE a.user_id = t.user_id AND a.rest_count > 0 AND t.started_at > a.rest_since`, through, started)
 	}
 	if len(resting) > 0 {
 		st.exec("rests", `UPDATE accounts a SET rest_until = greatest(a.rest_until, hybrid_clock() + CASE WHEN r.growing THEN least(r.length * power(2, least(a.rest_count, 10)), greatest(r.length, interval '60 seconds')) ELSE r.length END),
 			rest_since = hybrid_clock(), rest_reason = r.reason, rest_count = a.rest_count + 1
 			FROM (SELECT user_id, max(reason) AS reason, max(length) AS length, bool_or(growing) AS growing
-				FROM unnest($1::text[], $2::text[], $3::interval[], $4::bool[]) AS r(user_id, reason, length, growing) GROUP BY user_id ORDER BY user_id) r
+				FROM unnest($1::text[], $2::text[], $3::interval[], $4::bool[]) AS r(user_id, reason, length, growing) GROUP BY user_id ORDER BY user_id LIMIT cardinality($1::text[])) r
 			WHERE a.user_id = r.user_id`, resting, reasons, lengths, growing)
 	}
 }
@@ -181,6 +181,6 @@ func (f *finishing) queueRequeued(st *statements, users []string, now time.Time)
 
 // waitingSQL says which accounts have parked messages. The limit keeps the planner from joining all parked messages to
 // a few accounts, which it takes for cheap when there were none yet.
-const waitingSQL = `
-SELECT u FROM unnest($1::text[]) u
-CROSS JOIN LATERAL (SELECT 1 FROM hybrid_workflows w WHERE w.user_id = u AND w.stage = 'queued' ORDER BY w.user_id, w.campaign_id LIMIT 1) w`
+var waitingSQL = `
+SELECT u.user_id FROM ` + few("user_id", "$1::text[]") + ` u
+CROSS JOIN LATERAL (SELECT 1 FROM hybrid_workflows w WHERE w.user_id = u.user_id AND w.stage = 'queued' ORDER BY w.user_id, w.campaign_id LIMIT 1) w`

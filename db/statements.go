@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -79,6 +80,14 @@ func (p part) read(results pgx.BatchResults) error {
 		return err
 	}
 	return rows.Err()
+}
+
+// few is a table in SQL whose columns are the arrays of the given parameters. The limit, which limits nothing, makes
+// the planner expect one row: it then looks up each row's partners by their key, as it should for a few hundred. Without
+// it a statement that was planned while a table was small reads that table as a whole for as long as the connection
+// lives, though it may have grown to millions.
+func few(columns string, arrays ...string) string {
+	return "(SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ") AS r(" + columns + ") LIMIT cardinality(" + arrays[0] + "))"
 }
 
 // into reads rows with a scanner for each of them.

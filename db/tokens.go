@@ -87,7 +87,7 @@ func queueTokens(st *statements, winners []winner, busyUntil time.Time) {
 // syncTokensSQL makes the buckets of accounts agree with the ledger, which is the truth: for each token the
 // latest attempt that holds or held it, and the end of its call. Needed after a bypass, during which the
 // buckets were not told, and after a worker that could not reach them.
-const syncTokensSQL = `
+var syncTokensSQL = `
 INSERT INTO account_tokens AS t (user_id, rule, slot, busy_until, workflow, sequence)
 SELECT DISTINCT ON (h.key, h.rule, h.slot) h.key, h.rule, h.slot,
     CASE a.state
@@ -100,10 +100,9 @@ SELECT DISTINCT ON (h.key, h.rule, h.slot) h.key, h.rule, h.slot,
 FROM (SELECT h.*, upper(h.held) AS upper, lower(h.held) AS lower,
              (SELECT p.windows[h.rule + 1] + p.guard FROM limit_policies p
               WHERE p.scope = 'account' AND p.user_id IN (h.user_id, '') ORDER BY p.user_id DESC LIMIT 1) AS length
-      FROM unnest($1::text[]) AS k(key)
-      JOIN send_holds h ON h.token >= first_token('account', k.key) AND h.token <= first_token('account', k.key) + 65535
-      WHERE h.held && tstzrange((SELECT hybrid_clock()), NULL) AND h.scope = 'account' AND h.key = k.key) h
-JOIN send_attempts a ON a.workflow = h.workflow AND a.sequence = h.sequence
+      FROM ` + few("key", "$1::text[]") + ` k
+      CROSS JOIN LATERAL (` + heldBy("'account'", "k.key") + `) h) h
+CROSS JOIN LATERAL (SELECT * FROM send_attempts a WHERE a.workflow = h.workflow AND a.sequence = h.sequence LIMIT 1) a
 WHERE h.length IS NOT NULL
 ORDER BY h.key, h.rule, h.slot, h.lower DESC
 ON CONFLICT (user_id, rule, slot) DO UPDATE SET busy_until = excluded.busy_until, workflow = excluded.workflow, sequence = excluded.sequence
@@ -173,7 +172,7 @@ func queueAccounts(st *statements, accounts []*account, now time.Time) []Job {
 	}
 	if len(users) > 0 {
 		st.exec("wake-ups", `UPDATE accounts a SET wake_at = u.wake_at, rest_until = u.rest_until
-			FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS u(user_id, wake_at, rest_until) WHERE a.user_id = u.user_id`, users, wakes, rests)
+			FROM `+few("user_id, wake_at, rest_until", "$1::text[]", "$2::timestamptz[]", "$3::timestamptz[]")+` u WHERE a.user_id = u.user_id`, users, wakes, rests)
 	}
 	return jobs
 }

@@ -78,13 +78,13 @@ func (u *updates) add(r record, s workflow.State, sequence int) {
 	u.retries = append(u.retries, string(retries))
 }
 
-const updateRecordsSQL = `
+var updateRecordsSQL = `
 UPDATE hybrid_workflows w
 SET version = w.version + 1, send_sequence = u.sequence, stage = u.stage, not_before = u.not_before, attempts = u.attempts,
     wait_reason = u.wait_reason, last_error = u.last_error, provider_states = u.provider_states::jsonb,
     retry_attempts = u.retry_attempts::jsonb, updated_at = $11
-FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::text[], $5::timestamptz[], $6::int[], $7::text[], $8::text[], $9::text[], $10::text[])
-    AS u(id, version, sequence, stage, not_before, attempts, wait_reason, last_error, provider_states, retry_attempts)
+FROM ` + few("id, version, sequence, stage, not_before, attempts, wait_reason, last_error, provider_states, retry_attempts",
+	"$1::uuid[]", "$2::bigint[]", "$3::int[]", "$4::text[]", "$5::timestamptz[]", "$6::int[]", "$7::text[]", "$8::text[]", "$9::text[]", "$10::text[]") + ` u
 WHERE w.id = u.id AND w.version = u.version
 RETURNING w.id`
 

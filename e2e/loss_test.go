@@ -129,6 +129,34 @@ func TestWorkersAreKilledUnderLoad(t *testing.T) {
 	}
 }
 
+// I6: workers are killed after they have received messages and before these are committed. The messages come again.
+func TestDeliveriesOutliveTheirReceiver(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "RATE_LIMIT_ACCOUNT=off")
+	f.shortVisibility()
+	workers := f.start(2)
+	for range pick(1, 2, 5) {
+		blocker, err := f.pool.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := blocker.Exec(t.Context(), `LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE`); err != nil {
+			t.Fatal(err)
+		}
+		f.put(newInputs(10, 10)...)
+		f.within(20*time.Second, "messages in the hands of workers", func() bool { return f.sqs.Stats(mainQueue).InFlight >= 40 })
+		for _, p := range workers {
+			p.kill()
+		}
+		if err := blocker.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		workers = f.start(2)
+		f.drained(time.Minute)
+	}
+	f.check()
+}
+
 // shortVisibility gives the queues a visibility timeout that a test can wait for: what a killed worker had received
 // comes again after it. So many kills bring some message to its third receive, which would be SQS' own doing and an
 // operator's redrive; here it may be received more often.

@@ -17,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go"
+
+	"github.com/huntaze/hybrid-orchestrator/queue/sqshttp"
 )
 
 // API is the part of *sqs.Client that this package uses.
@@ -79,7 +81,7 @@ func NewClient(ctx context.Context, region, endpoint string) (*sqs.Client, error
 		loaded.Credentials = credentials.NewStaticCredentialsProvider("local", "local", "")
 	}
 	return sqs.NewFromConfig(loaded, func(o *sqs.Options) {
-		o.HTTPClient = wholeBodies{o.HTTPClient}
+		o.HTTPClient = sqshttp.WholeBodies(o.HTTPClient)
 		if endpoint != "" {
 			o.BaseEndpoint = aws.String(endpoint)
 		}

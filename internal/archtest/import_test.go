@@ -34,6 +34,7 @@ var strata = [][]string{
 	capabilities,
 	{"internal/workflow"},
 	{"queue/sqstest", "deploy", "internal/archtest"},
+	{"queue/sqshttp"},
 }
 
 // capabilities do one thing each and know of nothing else of ours than the domain's words.

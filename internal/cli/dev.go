@@ -126,10 +126,14 @@ func stopSignals(parent context.Context) (ctx context.Context, hurry <-chan stru
 // howCalled says how a person calls this program, and a function that reports that whoever started it with
 // `go run` is gone: go run does not hand a SIGTERM on.
 func howCalled() (command string, parentGone func() bool) {
+	folder := ""
+	if dir := os.Getenv("HUNTAZE_DATA_DIR"); dir != "" { // a second terminal would not have it
+		folder = "HUNTAZE_DATA_DIR=" + dir + " "
+	}
 	executable, err := os.Executable()
 	if err != nil || !strings.Contains(executable, string(filepath.Separator)+"go-build") {
-		return os.Args[0], nil
+		return folder + os.Args[0], nil
 	}
 	parent := os.Getppid()
-	return "go run ./cmd/huntaze", func() bool { return os.Getppid() != parent }
+	return folder + "go run ./cmd/huntaze", func() bool { return os.Getppid() != parent }
 }

@@ -23,7 +23,7 @@ func TestNotMoreThanAFewLinesASecond(t *testing.T) {
 			n.arrivals = append(n.arrivals, screen.Arrival{At: now, Account: "a", Recipient: fmt.Sprint(sent)})
 		}
 		before := out.Len()
-		if err := v.show(screen.Snapshot{Now: now, Accounts: []screen.Account{{Name: "a", Sent: sent}}}, n); err != nil {
+		if err := v.show(screen.Snapshot{Now: now, All: screen.Account{Sent: sent}}, n); err != nil {
 			t.Fatal(err)
 		}
 		longest = max(longest, strings.Count(out.String()[before:], "\n"))
@@ -67,5 +67,24 @@ func TestUTF8(t *testing.T) {
 				t.Errorf("%v: %v", environ, got)
 			}
 		}
+	}
+}
+
+func TestRateIsThatOfAMinute(t *testing.T) {
+	t.Parallel()
+	var r rate
+	var got int
+	r.note(noon, 100)
+	for i := range 481 { // two minutes, of ten messages a second
+		got = r.note(noon.Add(time.Duration(i)*drawEvery), 100+i*10/4)
+	}
+	if got < 600 || got > 610 {
+		t.Errorf("%d, want the 600 of a minute", got)
+	}
+	if n := len(r.counts); n > 70 {
+		t.Errorf("%d readings are kept", n)
+	}
+	if got := r.note(noon.Add(5*time.Minute), 1300); got != 0 {
+		t.Errorf("%d after minutes without any", got)
 	}
 }

@@ -35,6 +35,7 @@ type watcher struct {
 	stack  *Stack
 	limits limits
 	tally  *tally // used by look only
+	rate   rate   // used by snapshot only
 
 	mu          sync.Mutex
 	sample      *follower    // nil: there is none
@@ -72,10 +73,9 @@ func newWatcher(ctx context.Context, s *Stack) (*watcher, error) {
 	if w.quarantined, err = s.database.store.LastQuarantined(ctx); err != nil {
 		return nil, err
 	}
-	if s.gateway.sim != nil {
-		for _, a := range s.gateway.sim.Arrivals(0) {
-			w.lastSeq = a.Seq
-		}
+	if sim := s.gateway.sim; sim != nil {
+		w.lastSeq = sim.Stats().Arrivals
+		w.rate.note(time.Now(), int(sim.Stats().Accepted))
 	}
 	return w, w.look(ctx)
 }
@@ -262,93 +262,4 @@ func (w *watcher) news() (n news) {
 		n.arrivals = append(n.arrivals, arrival)
 	}
 	return n
-}
-
-func (w *watcher) arrival(a gatewaysim.Arrival) screen.Arrival {
-	shown := screen.Arrival{At: a.At, Account: a.UserID, Recipient: a.RecipientID, Content: a.Content,
-		Took: w.stack.gateway.calls.of(callKey(a.ClientRef, strconv.Itoa(a.Attempt)))}
-	switch {
-	case a.Outcome != gatewaysim.Accepted:
-		shown.Outcome = string(a.Outcome)
-	case a.Fault == gatewaysim.LostReply:
-		shown.Outcome = "taken, but the reply was lost"
-	case a.Fault != "":
-		shown.Outcome = "taken, then " + string(a.Fault)
-	}
-	return shown
-}
-
-// snapshot is what there is to show now.
-func (w *watcher) snapshot(sendHow string) screen.Snapshot {
-	now := time.Now()
-	s := screen.Snapshot{
-		Now: now, Since: w.stack.startedAt, Workers: len(w.stack.fleet.workers), Limit: w.limits.account(),
-		Gateway: screen.Gateway{Simulated: w.stack.gateway.sim != nil, Address: w.stack.gateway.url},
-		LogFile: shown(w.stack.folder.log()),
-	}
-	in := &w.stack.fleet.intake
-	s.Intake = screen.Intake{Received: int(in.received.Load()), Accepted: int(in.accepted.Load()), Duplicates: int(in.duplicates.Load()), Quarantined: int(in.quarantined.Load())}
-	s.Warnings, s.LastWarning = w.stack.journal.noted()
-	if w.stack.gateway.sim != nil {
-		arrivals := gatewaysim.OnlyAccepted(w.stack.gateway.sim.Arrivals(0))
-		for _, a := range arrivals {
-			if now.Sub(a.At) < time.Minute {
-				s.LastMinute++
-			}
-		}
-		for _, a := range arrivals[max(0, len(arrivals)-arrivalsMost):] {
-			s.Arrivals = append(s.Arrivals, w.arrival(a))
-		}
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	s.Trouble, s.Intake.Problems = w.trouble, slices.Clone(w.problems)
-	if until := w.progress.FrozenUntil; until.Add(w.shift).After(now) && s.Trouble == "" {
-		s.Trouble = "nothing is sent until " + screen.Clock(until.Add(w.shift)) + ": " + w.progress.FrozenReason
-	}
-	for _, a := range w.progress.Accounts[:min(accountsMost, len(w.progress.Accounts))] {
-		s.Accounts = append(s.Accounts, w.account(a, now))
-	}
-	s.MoreAccounts = len(w.progress.Accounts) - len(s.Accounts)
-	s.Sample.SendHow = sendHow
-	if w.sample != nil {
-		s.Sample.Total, s.Sample.Done = len(w.sample.messages), w.sample.done(w.progress.Now)
-		s.Sample.Expect, s.Sample.Ended = w.expect, w.ended
-	}
-	return s
-}
-
-// account translates what the database says into what is shown, in our clock. Called with the lock held.
-func (w *watcher) account(a db.AccountProgress, now time.Time) screen.Account {
-	shown := screen.Account{
-		Name: a.UserID, Sent: w.endings[a.UserID].sent, Failed: w.endings[a.UserID].failed, More: a.More || w.totals.behind,
-		Queued: a.Live[workflow.StageQueued] + a.Live[workflow.StagePlanning], Sending: a.Live[workflow.StageSending], InDoubt: a.Live[workflow.StageInDoubt],
-	}
-	if !a.RestUntil.IsZero() {
-		shown.RestUntil, shown.RestReason = a.RestUntil.Add(w.shift), a.RestReason
-	}
-	for _, wait := range a.Waiting {
-		shown.Waits = append(shown.Waits, screen.Wait{Reason: reasons[wait.Reason], Count: wait.Count, Until: wait.Next.Add(w.shift)})
-	}
-	if len(a.Policy.Account) == 0 {
-		return shown
-	}
-	shown.Tokens.Capacity = a.Policy.Account[0].Capacity
-	var returns []time.Time
-	for _, token := range a.Tokens {
-		at := token.FreeAt.Add(w.shift)
-		switch {
-		case token.InUse:
-			shown.Tokens.InUse++
-		case at.After(now):
-			shown.Tokens.Cooling++
-		default:
-			continue
-		}
-		returns = append(returns, at)
-	}
-	if surplus := len(returns) - shown.Tokens.Capacity; surplus >= 0 {
-		shown.NextFree = returns[surplus]
-	}
-	return shown
 }

@@ -8,8 +8,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/huntaze/hybrid-orchestrator/queue/sqshttp"
 )
 
 // Running is a [Server] that listens.
@@ -97,6 +100,7 @@ func (r *Running) Client(optFns ...func(*sqs.Options)) *sqs.Client {
 		BaseEndpoint: aws.String(r.URL),
 		Region:       r.options.Region,
 		Credentials:  credentials.NewStaticCredentialsProvider("sqstest", "sqstest", ""),
+		HTTPClient:   sqshttp.WholeBodies(awshttp.NewBuildableClient()),
 	}, optFns...)
 }
 

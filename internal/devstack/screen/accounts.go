@@ -32,10 +32,13 @@ func (p picture) accounts(r room) []line {
 	for _, a := range p.s.Accounts[:r.accounts] {
 		lines = append(lines, p.account(a, names, tokens))
 	}
-	if hidden := len(p.s.Accounts) - r.accounts + p.s.MoreAccounts; hidden > 0 {
-		lines = append(lines, styled(dim, fmt.Sprintf("%sand %d more %s", p.look.either("… ", "... "), hidden, plural(hidden, "account", "accounts"))))
+	switch hidden := len(p.s.Accounts) - r.accounts; {
+	case p.s.MoreAccounts:
+		lines = append(lines, styled(dim, p.look.ellipsis()+" and more accounts"))
+	case hidden > 0:
+		lines = append(lines, styled(dim, fmt.Sprintf("%s and %d more %s", p.look.ellipsis(), hidden, plural(hidden, "account", "accounts"))))
 	}
-	lines = append(lines, p.counts(pad("ALL", names), p.s.total()))
+	lines = append(lines, p.counts(pad("ALL", names), p.s.All))
 	if r.legend {
 		lines = append(lines, p.legend()...)
 	}

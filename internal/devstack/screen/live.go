@@ -21,21 +21,11 @@ func Live(s Snapshot, size Size, look Look) []string {
 
 // Resting is the picture while nothing happens any more, so that what was printed above it can be read.
 func Resting(s Snapshot, size Size, look Look) []string {
-	total := s.total()
 	dot := look.dot()
 	text := styled(bold, "huntaze dev").add(dim, dot+countdown(s.Now.Sub(s.Since).Truncate(time.Second))+dot).
-		add(plain, fmt.Sprintf("%d sent, %d on their way", total.Sent, total.Queued+total.Sending+total.InDoubt)).
+		add(plain, fmt.Sprintf("%d sent, %d on their way", s.All.Sent, s.All.Queued+s.All.Sending+s.All.InDoubt)).
 		add(dim, dot+"waits for more"+dot+"Ctrl-C stops")
 	return render([]line{text}, max(20, size.Width-1), look)
-}
-
-// total adds the accounts up.
-func (s Snapshot) total() (t Account) {
-	for _, a := range s.Accounts {
-		t.Sent, t.Queued, t.Sending = t.Sent+a.Sent, t.Queued+a.Queued, t.Sending+a.Sending
-		t.InDoubt, t.Failed, t.More = t.InDoubt+a.InDoubt, t.Failed+a.Failed, t.More || a.More
-	}
-	return t
 }
 
 type picture struct {

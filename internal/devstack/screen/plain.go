@@ -8,8 +8,7 @@ import (
 
 // Summary is the state in one line, for where there is no terminal.
 func Summary(s Snapshot) string {
-	total := s.total()
-	parts := []string{fmt.Sprintf("sent %d, queued %d, in doubt %d, failed %d", total.Sent, total.Queued+total.Sending, total.InDoubt, total.Failed)}
+	parts := []string{fmt.Sprintf("sent %d, queued %d, in doubt %d, failed %d", s.All.Sent, s.All.Queued+s.All.Sending, s.All.InDoubt, s.All.Failed)}
 	if s.Gateway.Simulated {
 		parts = append(parts, fmt.Sprintf("%d in the last minute", s.LastMinute))
 	}

@@ -50,7 +50,7 @@ var utf8 = Look{Unicode: true}
 func sample() Snapshot {
 	return Snapshot{
 		Now: noon, Since: noon.Add(-42 * time.Second), Workers: 2, Limit: Limit{Capacity: 10, Window: time.Minute},
-		LastMinute: 26,
+		LastMinute: 26, All: Account{Sent: 23, Queued: 18, Sending: 1, InDoubt: 1, Failed: 1},
 		Accounts: []Account{
 			{Name: "night-bakery", Sent: 10, Queued: 15, Tokens: Tokens{Capacity: 10, Cooling: 10}, NextFree: noon.Add(17200 * time.Millisecond),
 				Waits: []Wait{{Reason: ForToken, Count: 15, Until: noon}}},
@@ -88,7 +88,7 @@ func TestLive(t *testing.T) {
 		for range 3 {
 			s.Accounts = append(s.Accounts, s.Accounts...)
 		}
-		s.MoreAccounts = 7
+		s.MoreAccounts = true
 		golden(t, Live(s, Size{80, 30}, utf8))
 	})
 	t.Run("trouble", func(t *testing.T) {
@@ -97,6 +97,7 @@ func TestLive(t *testing.T) {
 		s.Gateway = Gateway{Address: "https://gateway.example.com"}
 		s.Limit = Limit{}
 		s.Accounts = []Account{{Name: "unlimited", Sent: 5000, More: true}, {Name: "large", Tokens: Tokens{Capacity: 100, InUse: 3, Cooling: 40}}}
+		s.All = Account{Sent: 5000, More: true}
 		golden(t, Live(s, Size{80, 24}, utf8))
 	})
 	t.Run("after the sample", func(t *testing.T) {

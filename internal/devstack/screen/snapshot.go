@@ -9,8 +9,9 @@ type Snapshot struct {
 	Workers      int
 	Limit        Limit // of an account
 	Accounts     []Account
-	MoreAccounts int // that there is no look at
-	LastMinute   int // messages that arrived at the gateway within a minute
+	MoreAccounts bool    // there are others that there is no look at
+	All          Account // the sum of all accounts
+	LastMinute   int     // messages that the gateway took within a minute
 	Intake       Intake
 	Gateway      Gateway
 	Arrivals     []Arrival // the newest last

@@ -1,4 +1,5 @@
-package queue
+// Package sqshttp repairs how the AWS SDK hands requests to net/http. Every SQS client of this project uses it.
+package sqshttp
 
 import (
 	"bytes"
@@ -9,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// wholeBodies hands the bodies of requests to net/http in a form that it recognises as being in memory.
+// WholeBodies returns a client that hands the bodies of requests to net/http in a form that it recognises as being in memory.
 //
 // The SDK's own form makes net/http write headers and body apart, and then ask the body for its end while the
 // server may answer already. The SDK closes the body as soon as an answer begins, its closed body reports an
@@ -17,6 +18,8 @@ import (
 // closed network connection" (aws/aws-sdk-go-v2#1825, #2737). The SDK repeats the call then, which is no help
 // for a ReceiveMessage: the messages of the lost answer stay hidden for the whole visibility timeout. With a
 // local server it happens about once in a hundred large answers, and costs a connection far more often.
+func WholeBodies(next sqs.HTTPClient) sqs.HTTPClient { return wholeBodies{next} }
+
 type wholeBodies struct{ next sqs.HTTPClient }
 
 // Do implements sqs.HTTPClient.
