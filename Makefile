@@ -17,7 +17,8 @@ run: ## Start everything in one process, with sample messages (ARGS="--fresh" st
 	@go run ./cmd/huntaze dev $(ARGS)
 
 test: ## Run all tests; needs only Go (Postgres is found on the machine, or downloaded)
-	go test $(TESTFLAGS) ./...
+	go test $(TESTFLAGS) $$(go list ./... | grep -v /e2e)
+	go test $(TESTFLAGS) ./e2e/... # alone: it measures rates and runs whole fleets
 
 lint: ## Check format, go vet, staticcheck
 	@files=$$(find . \( -name .data -o -name .git -o -name node_modules \) -prune -o -name '*.go' -print | xargs gofmt -l); \
@@ -26,7 +27,8 @@ lint: ## Check format, go vet, staticcheck
 	go tool staticcheck ./...
 
 race: ## Run all tests with the race detector (needs a C compiler)
-	go test -race $(TESTFLAGS) ./...
+	go test -race $(TESTFLAGS) $$(go list ./... | grep -v /e2e)
+	go test -race $(TESTFLAGS) ./e2e/...
 
 fuzz: ## Run every fuzz target for FUZZTIME (10s)
 	@set -e; grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sort | while IFS=: read -r file target; do \

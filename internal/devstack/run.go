@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/huntaze/hybrid-orchestrator/internal/devstack/screen"
-	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 	"github.com/huntaze/hybrid-orchestrator/queue"
 )
 

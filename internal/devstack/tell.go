@@ -86,4 +86,3 @@ func (r *run) report() []string {
 		"  curl http://"+addrs[0]+"/metrics", "      what a worker counts; /readyz says how it is",
 		"This keeps running until Ctrl-C.", "")
 }
-
