@@ -32,10 +32,9 @@ type Session struct {
 	Out        io.Writer
 	Plain      bool // lines, also on a terminal
 	NoSample   bool
-	For        time.Duration   // stop when the sample has ended, or after that long; 0: run until ctx ends
-	Command    string          // how a person calls this program, for instance "go run ./cmd/huntaze"
-	Hurry      <-chan struct{} // closed when a stop shall no longer wait
-	ParentGone func() bool     // says that nobody is there any more who could stop this; may be nil
+	For        time.Duration // stop when the sample has ended, or after that long; 0: run until ctx ends
+	Command    string        // how a person calls this program, for instance "go run ./cmd/huntaze"
+	ParentGone func() bool   // says that nobody is there any more who could stop this; may be nil
 	Environ    func(string) string
 }
 
@@ -186,8 +185,7 @@ func (r *run) beginSample(ctx context.Context) error {
 	now := time.Now().Add(pause)
 	all := waves(sampleText, r.name, now)
 	sample := newFollower(slices.Concat(all...), r.Queue.Limits)
-	expect := r.watcher.limits.estimate(now, sample.messages, r.watcher.progress.Accounts)
-	r.watcher.follow(sample, expect)
+	expect := r.watcher.follow(sample, now)
 	if r.stack.gateway.sim != nil {
 		if err := r.stack.gateway.loseReply(doubtful); err != nil {
 			return err

@@ -3,14 +3,12 @@ package devstack
 import (
 	"context"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/devstack/screen"
-	"github.com/huntaze/hybrid-orchestrator/internal/gateway/gatewaysim"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 	"github.com/huntaze/hybrid-orchestrator/queue"
 )
@@ -80,12 +78,14 @@ func newWatcher(ctx context.Context, s *Stack) (*watcher, error) {
 	return w, w.look(ctx)
 }
 
-// follow makes the sample part of what is watched.
-func (w *watcher) follow(sample *follower, expect time.Time) {
+// follow makes the sample part of what is watched, and says when it should have come to its end if it begins now.
+func (w *watcher) follow(sample *follower, now time.Time) (expect time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.sample, w.expect, w.listed = sample, expect, time.Time{}
+	w.sample, w.listed = sample, time.Time{}
+	w.expect = w.limits.estimate(now, sample.messages, w.progress.Accounts)
 	w.duplicates = int(w.stack.fleet.intake.duplicates.Load())
+	return w.expect
 }
 
 // run looks until ctx ends.
