@@ -14,7 +14,8 @@ help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Start everything in one process, with sample messages (ARGS="--fresh" starts anew)
-	@go run ./cmd/huntaze dev $(ARGS)
+	@echo "building ..."; go build -o bin/huntaze ./cmd/huntaze
+	@bin/huntaze dev $(ARGS)
 
 test: ## Run all tests; needs only Go (Postgres is found on the machine, or downloaded)
 	go test $(TESTFLAGS) $$(go list ./... | grep -v /e2e)

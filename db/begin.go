@@ -94,7 +94,7 @@ FROM ` + few("workflow, sequence", "$1::uuid[]", "$2::int[]") + ` r
 JOIN hybrid_workflows w ON w.id = r.workflow AND w.stage || '' = 'sending' AND w.send_sequence = r.sequence
 LEFT JOIN LATERAL (SELECT c.state FROM campaigns c WHERE c.user_id = w.user_id AND c.campaign_id = w.campaign_id LIMIT 1) c ON true
 LEFT JOIN LATERAL (SELECT p.capacities[1] AS capacity, p.windows[1] AS length FROM limit_policies p
-    WHERE p.scope = 'account' AND p.user_id IN (w.user_id, '') ORDER BY p.user_id DESC LIMIT 1) p ON true
+    WHERE p.scope = 'account' AND p.user_id = coalesce((SELECT o.user_id FROM limit_policies o WHERE o.scope = 'account' AND o.user_id = w.user_id), '') LIMIT 1) p ON true
 CROSS JOIN (SELECT hybrid_clock() AS now) t
 CROSS JOIN fleet_state f
 WHERE a.workflow = r.workflow AND a.sequence = r.sequence AND a.state || '' = 'reserved' AND a.reservation_ends > t.now

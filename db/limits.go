@@ -33,8 +33,9 @@ type policies struct {
 	byUser map[limit.Scope]map[string]LimitPolicy
 }
 
-const policiesSQL = `SELECT scope, user_id, capacities, windows, guard, changed_at, changed_by FROM limit_policies
-	WHERE user_id = '' OR user_id = ANY($1) ORDER BY scope, user_id`
+var policiesSQL = `SELECT p.scope, p.user_id, p.capacities, p.windows, p.guard, p.changed_at, p.changed_by
+	FROM (VALUES ('account'), ('recipient')) AS s(scope) CROSS JOIN ` + few("user_id", "array_append($1::text[], '')") + ` u
+	CROSS JOIN LATERAL (SELECT * FROM limit_policies p WHERE p.scope = s.scope AND p.user_id = u.user_id LIMIT 1) p`
 
 func scanPolicy(row pgx.CollectableRow) (p LimitPolicy, err error) {
 	var capacities []int
@@ -111,7 +112,7 @@ func (s *Store) SetLimit(ctx context.Context, scope limit.Scope, userID string, 
 		_, err := tx.Exec(ctx, `
 			INSERT INTO limit_policies (scope, user_id, capacities, windows, guard, changed_at, changed_by)
 			SELECT $1, $2, $3, $4, coalesce($5::interval,
-				(SELECT guard FROM limit_policies WHERE scope = $1 AND user_id IN ($2, '') ORDER BY user_id DESC LIMIT 1), interval '0'),
+				(SELECT guard FROM limit_policies WHERE scope = $1 AND user_id = $2), (SELECT guard FROM limit_policies WHERE scope = $1 AND user_id = ''), interval '0'),
 				hybrid_clock(), $6
 			ON CONFLICT (scope, user_id) DO UPDATE SET capacities = excluded.capacities, windows = excluded.windows,
 				guard = excluded.guard, changed_at = excluded.changed_at, changed_by = excluded.changed_by`,

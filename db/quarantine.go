@@ -48,7 +48,8 @@ func (s *Store) QuarantinedMessage(ctx context.Context, id string) (QuarantineEn
 	if err != nil {
 		number = 0
 	}
-	rows, err := s.pool.Query(ctx, `SELECT `+quarantineColumns+` FROM quarantine q WHERE q.id = $1 OR q.message_id = $2 LIMIT 1`, number, id)
+	rows, err := s.pool.Query(ctx, `SELECT `+quarantineColumns+` FROM quarantine q
+		WHERE q.id = coalesce((SELECT n.id FROM quarantine n WHERE n.id = $1), (SELECT m.id FROM quarantine m WHERE m.message_id = $2))`, number, id)
 	if err != nil {
 		return QuarantineEntry{}, fmt.Errorf("quarantine: %w", err)
 	}

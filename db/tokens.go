@@ -99,7 +99,7 @@ SELECT DISTINCT ON (h.key, h.rule, h.slot) h.key, h.rule, h.slot,
     END, h.workflow, h.sequence
 FROM (SELECT h.*, upper(h.held) AS upper, lower(h.held) AS lower,
              (SELECT p.windows[h.rule + 1] + p.guard FROM limit_policies p
-              WHERE p.scope = 'account' AND p.user_id IN (h.user_id, '') ORDER BY p.user_id DESC LIMIT 1) AS length
+              WHERE p.scope = 'account' AND p.user_id = coalesce((SELECT o.user_id FROM limit_policies o WHERE o.scope = 'account' AND o.user_id = h.user_id), '')) AS length
       FROM ` + few("key", "$1::text[]") + ` k
       CROSS JOIN LATERAL (` + heldBy("'account'", "k.key") + `) h) h
 CROSS JOIN LATERAL (SELECT * FROM send_attempts a WHERE a.workflow = h.workflow AND a.sequence = h.sequence LIMIT 1) a

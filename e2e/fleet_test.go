@@ -318,6 +318,21 @@ func (f *fleet) exec(sql string, args ...any) {
 	}
 }
 
+// lock keeps everybody else from a table, so that a step can be caught in the middle.
+func (f *fleet) lock(table string) (unlock func()) {
+	f.t.Helper()
+	tx, err := f.pool.Begin(context.Background())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	unlock = sync.OnceFunc(func() { _ = tx.Rollback(context.Background()) })
+	f.t.Cleanup(unlock)
+	if _, err := tx.Exec(context.Background(), `LOCK TABLE `+pgx.Identifier{table}.Sanitize()+` IN ACCESS EXCLUSIVE MODE`); err != nil {
+		f.t.Fatal(err)
+	}
+	return unlock
+}
+
 func (f *fleet) stages() map[string]int {
 	return counts(f, `SELECT stage, count(*) FROM hybrid_workflows GROUP BY stage`)
 }

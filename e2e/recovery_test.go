@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"context"
 	"strconv"
 	"syscall"
 	"testing"
@@ -61,22 +60,13 @@ func TestKilledWorkersWorkGoesOn(t *testing.T) {
 func TestReconcilerOutlivesItsWorker(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	blocker, err := f.pool.Begin(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = blocker.Rollback(context.Background()) }()
-	if _, err := blocker.Exec(t.Context(), `LOCK TABLE recipient_limits IN ACCESS EXCLUSIVE MODE`); err != nil {
-		t.Fatal(err)
-	}
+	unlock := f.lock("recipient_limits")
 	victim := f.start(1)[0]
 	f.within(20*time.Second, "the reconciler runs", func() bool {
 		return number(f, `SELECT count(*) FROM river.river_job WHERE kind = 'reconcile' AND state = 'running'`) > 0
 	})
 	victim.kill()
-	if err := blocker.Rollback(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	unlock()
 	f.park("creator", "", 3) // only a reconciler can find them
 	f.start(1)
 	took := f.drained(recoverWithin)

@@ -31,7 +31,11 @@ func NewReconcileWorker(r Reconciler, logger *slog.Logger) *ReconcileWorker {
 func (w *ReconcileWorker) Work(ctx context.Context, _ *river.Job[ReconcileArgs]) error {
 	done, err := w.reconciler.Reconcile(ctx)
 	if done != (db.Reconciled{}) {
-		w.logger.Warn("reconcile", "expired", done.Expired, "abandoned", done.Abandoned, "unasked", done.Unasked,
+		level := slog.LevelWarn
+		if done == (db.Reconciled{Pruned: done.Pruned}) {
+			level = slog.LevelInfo // housekeeping
+		}
+		w.logger.Log(ctx, level, "reconcile", "expired", done.Expired, "abandoned", done.Abandoned, "unasked", done.Unasked,
 			"orphaned", done.Orphaned, "unwoken", done.Unwoken, "cancelled", done.Cancelled, "pruned", done.Pruned)
 	}
 	return err

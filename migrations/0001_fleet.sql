@@ -224,8 +224,8 @@ BEGIN
     FROM new_holds h
     JOIN LATERAL (
         SELECT p.capacities, p.windows FROM limit_policies p
-        WHERE p.scope = h.scope AND p.user_id IN (h.user_id, '')
-        ORDER BY p.user_id DESC LIMIT 1
+        WHERE p.scope = h.scope AND p.user_id = coalesce((SELECT o.user_id FROM limit_policies o WHERE o.scope = h.scope AND o.user_id = h.user_id), '')
+        LIMIT 1
     ) p ON true
     WHERE h.slot >= coalesce(p.capacities[h.rule + 1], 0)
        OR upper(h.held) IS NULL OR lower(h.held) IS NULL
