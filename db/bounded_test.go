@@ -235,7 +235,7 @@ func TestBoundedReads(t *testing.T) {
 	grown.exec("ANALYZE")
 	grown.lifeOf("early", grown.watched, &grown.seen)
 	few.backlog(1000)
-	grown.backlog(100_000)
+	grown.backlog(30_000)
 	grown.history(1000, 1000, 2000)
 	many.backlog(1_000_000)
 	many.history(50_000, 10_000, 2000)

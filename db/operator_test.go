@@ -141,7 +141,7 @@ func TestOperatorsReadsAreBounded(t *testing.T) {
 		{"campaign", 1, func() (any, error) { c, _, err := store.Campaign(f.ctx, "big", "paused"); return c, err }},
 		{"quarantine", 101, func() (any, error) { return store.Quarantine(f.ctx, 0, 100) }},
 		{"quarantine, second page", 101, func() (any, error) { return store.Quarantine(f.ctx, 5000, 100) }},
-		{"quarantined message", 3, func() (any, error) { return store.QuarantinedMessage(f.ctx, "m-77") }},
+		{"quarantined message", 100, func() (any, error) { return store.QuarantinedMessage(f.ctx, "m-77") }},
 		{"summary", 200_000, func() (any, error) { return store.Summarise(f.ctx) }},
 		// The accounts are few compared with their messages, and read as a whole.
 		{"accounts that rest", manyOther + 10, func() (any, error) { r, _, err := store.Resting(f.ctx, 100); return r, err }},
