@@ -48,7 +48,7 @@ const (
 
 // runSteps works the jobs and says how many went through in a second.
 func (b *bench) runSteps(ctx context.Context, url string, pool *pgxpool.Pool, n int, insert func(*river.Client[pgx.Tx]) error, w *stepWorker) (float64, error) {
-	riverPool, err := db.Open(ctx, url, 10, "bench river")
+	riverPool, err := db.OpenForRiver(ctx, url, 10, "bench river")
 	if err != nil {
 		return 0, err
 	}
@@ -97,14 +97,19 @@ func seedPlanning(ctx context.Context, pool *pgxpool.Pool, n int) ([]uuid.UUID, 
 	if _, err := pool.Exec(ctx, `INSERT INTO accounts (user_id, created_at) SELECT 'creator-' || i, hybrid_clock() FROM generate_series(1, $1) i`, n); err != nil {
 		return nil, err
 	}
-	rows, err := pool.Query(ctx, `INSERT INTO hybrid_workflows (id, user_id, workflow_id, recipient_id, stage, not_before, provider_states, retry_attempts, trace_context, brief, created_at, updated_at)
-		SELECT gen_random_uuid(), 'creator-' || i, 'wf-' || i, 'fan-' || i, 'planning', hybrid_clock(),
-			'{"azure":"pending","openai":"pending","rateLimiter":"pending","onlyFans":"pending"}', '{"azure":0,"openai":0,"onlyFans":0}', '{}', 'brief', hybrid_clock(), hybrid_clock()
-		FROM generate_series(1, $1) i RETURNING id`, n)
-	if err != nil {
-		return nil, err
+	ids := make([]uuid.UUID, n)
+	for i := range ids {
+		id, err := uuid.NewV7() // as the intake makes them
+		if err != nil {
+			return nil, err
+		}
+		ids[i] = id
 	}
-	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	_, err := pool.Exec(ctx, `INSERT INTO hybrid_workflows (id, user_id, workflow_id, recipient_id, stage, not_before, provider_states, retry_attempts, trace_context, brief, created_at, updated_at)
+		SELECT w.id, 'creator-' || i, 'wf-' || i, 'fan-' || i, 'planning', hybrid_clock(),
+			'{"azure":"pending","openai":"pending","rateLimiter":"pending","onlyFans":"pending"}', '{"azure":0,"openai":0,"onlyFans":0}', '{}', 'brief', hybrid_clock(), hybrid_clock()
+		FROM unnest($1::uuid[]) WITH ORDINALITY AS w(id, i)`, ids)
+	return ids, err
 }
 
 func (b *bench) emptyJobs(ctx context.Context) (float64, error) {

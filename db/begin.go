@@ -54,7 +54,7 @@ type Start struct {
 
 // Begin marks reserved attempts as in flight, each under a new fence: the step before the call to the gateway.
 // What was paused or cancelled before this commits is not started: the campaign's row is locked against a
-// pause while the attempt is written. After a failover it fails with ErrFailover.
+// pause while the attempt is written. Nor is what was released before its account was told to rest. After a failover it fails with ErrFailover.
 func (s *Store) Begin(ctx context.Context, attempts []Attempt) ([]Start, error) {
 	index := map[Attempt]int{}
 	for i, a := range attempts {
@@ -95,10 +95,12 @@ JOIN hybrid_workflows w ON w.id = r.workflow AND w.stage || '' = 'sending' AND w
 LEFT JOIN LATERAL (SELECT c.state FROM campaigns c WHERE c.user_id = w.user_id AND c.campaign_id = w.campaign_id LIMIT 1) c ON true
 LEFT JOIN LATERAL (SELECT p.capacities[1] AS capacity, p.windows[1] AS length FROM limit_policies p
     WHERE p.scope = 'account' AND p.user_id = coalesce((SELECT o.user_id FROM limit_policies o WHERE o.scope = 'account' AND o.user_id = w.user_id), '') LIMIT 1) p ON true
+JOIN LATERAL (SELECT b.rest_until, b.rest_since FROM accounts b WHERE b.user_id = w.user_id LIMIT 1) b ON true
 CROSS JOIN (SELECT hybrid_clock() AS now) t
 CROSS JOIN fleet_state f
 WHERE a.workflow = r.workflow AND a.sequence = r.sequence AND a.state || '' = 'reserved' AND a.reservation_ends > t.now
   AND coalesce(c.state, 'running') = 'running' AND f.frozen_until <= t.now
+  AND (b.rest_until <= t.now OR a.reserved_at > b.rest_since)
 RETURNING a.workflow, a.sequence, a.fence, w.user_id, w.workflow_id, w.recipient_id, w.content, w.trace_context,
     coalesce(p.capacity, 0), coalesce(p.length, interval '0')`
 
@@ -125,7 +127,8 @@ SELECT a.workflow, a.sequence, a.user_id,
             WHEN c.state = 'cancelled' THEN 'campaign_cancelled'
             WHEN a.reservation_ends <= hybrid_clock() THEN 'reservation_expired'
             WHEN f.frozen_until > hybrid_clock() THEN 'fleet_frozen'
-            ELSE 'superseded' END
+            WHEN w.stage <> 'sending' OR w.send_sequence <> r.sequence THEN 'superseded'
+            ELSE 'account_resting' END
 FROM ` + few("workflow, sequence", "$1::uuid[]", "$2::int[]") + ` r
 JOIN send_attempts a ON a.workflow = r.workflow AND a.sequence = r.sequence AND a.state || '' = 'reserved'
 JOIN hybrid_workflows w ON w.id = r.workflow

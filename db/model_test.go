@@ -334,7 +334,9 @@ func (m *model) begin(a *modelAttempt) db.Verdict {
 	if a.state != "reserved" {
 		return db.VerdictDone
 	}
-	if !a.reservationEnds.After(m.now) || !m.running(a.message) {
+	rest := m.rests[a.message.key.UserID]
+	resting := rest.until.After(m.now) && !a.reservedAt.After(rest.since)
+	if !a.reservationEnds.After(m.now) || !m.running(a.message) || resting {
 		return db.VerdictWithdraw
 	}
 	a.state, a.startedAt, a.deadline = "in_flight", m.now, m.now.Add(20*time.Second)
@@ -470,7 +472,11 @@ func (m *model) rest(a *modelAttempt, r db.Finish) {
 		if r.Outcome == workflow.EventNotSent {
 			length = min(r.Rest<<min(rest.count, 10), max(r.Rest, time.Minute))
 		}
-		rest = modelRest{until: latest(rest.until, m.now.Add(length)), since: m.now, count: rest.count + 1}
+		until := m.now.Add(length)
+		if !a.startedAt.After(rest.since) {
+			until = latest(rest.until, until)
+		}
+		rest = modelRest{until: until, since: m.now, count: rest.count + 1}
 	case r.Outcome == workflow.EventAccepted || r.Outcome == workflow.EventRejected:
 		if rest.count > 0 && a.startedAt.After(rest.since) {
 			rest = modelRest{since: rest.since}

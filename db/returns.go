@@ -128,12 +128,13 @@ func (f *finishing) queueRests(st *statements) {
 	var resting, through, reasons []string
 	var lengths []time.Duration
 	var growing []bool
-	var started []*time.Time
+	var answered, started []*time.Time
 	for _, c := range f.closed {
 		switch {
 		case c.report.Rest > 0:
 			growing = append(growing, c.report.Outcome == workflow.EventNotSent)
 			resting, reasons, lengths = append(resting, c.userID), append(reasons, c.report.RestReason), append(lengths, c.report.Rest)
+			answered = append(answered, c.startedAt)
 			c.finished.Next = max(c.finished.Next, c.report.Rest)
 		case c.report.Outcome == workflow.EventAccepted || c.report.Outcome == workflow.EventRejected:
 			through, started = append(through, c.userID), append(started, c.startedAt)
@@ -145,11 +146,14 @@ func (f *finishing) queueRests(st *statements) {
 			WHERE a.user_id = t.user_id AND a.rest_count > 0 AND t.started_at > a.rest_since`, through, started)
 	}
 	if len(resting) > 0 {
-		st.exec("rests", `UPDATE accounts a SET rest_until = greatest(a.rest_until, hybrid_clock() + CASE WHEN r.growing THEN least(r.length * power(2, least(a.rest_count, 10)), greatest(r.length, interval '60 seconds')) ELSE r.length END),
+		// The answer to the message that probed ends the time that it was given for that.
+		st.exec("rests", `UPDATE accounts a SET rest_until = greatest(CASE WHEN r.answered > a.rest_since THEN 'epoch' ELSE a.rest_until END,
+				hybrid_clock() + CASE WHEN r.growing THEN least(r.length * power(2, least(a.rest_count, 10)), greatest(r.length, interval '60 seconds')) ELSE r.length END),
 			rest_since = hybrid_clock(), rest_reason = r.reason, rest_count = a.rest_count + 1
-			FROM (SELECT user_id, max(reason) AS reason, max(length) AS length, bool_or(growing) AS growing
-				FROM unnest($1::text[], $2::text[], $3::interval[], $4::bool[]) AS r(user_id, reason, length, growing) GROUP BY user_id ORDER BY user_id LIMIT cardinality($1::text[])) r
-			WHERE a.user_id = r.user_id`, resting, reasons, lengths, growing)
+			FROM (SELECT user_id, max(reason) AS reason, max(length) AS length, bool_or(growing) AS growing, max(answered) AS answered
+				FROM unnest($1::text[], $2::text[], $3::interval[], $4::bool[], $5::timestamptz[]) AS r(user_id, reason, length, growing, answered)
+				GROUP BY user_id ORDER BY user_id LIMIT cardinality($1::text[])) r
+			WHERE a.user_id = r.user_id`, resting, reasons, lengths, growing, answered)
 	}
 }
 

@@ -138,8 +138,19 @@ var sessionSettings = map[string]string{
 	"synchronous_commit": "on",
 }
 
-// Open returns a pool whose sessions commit durably and give up on idle transactions.
+// Open returns a pool whose sessions commit durably, give up on idle transactions and plan as this package's
+// statements need it.
 func Open(ctx context.Context, url string, maxConnections int, name string) (*Pool, error) {
+	return open(ctx, url, maxConnections, name, sessionSettings)
+}
+
+// OpenForRiver returns the same for River, which has statements of its own: planned like ours they take three
+// times as long.
+func OpenForRiver(ctx context.Context, url string, maxConnections int, name string) (*Pool, error) {
+	return open(ctx, url, maxConnections, name, map[string]string{"synchronous_commit": "on"})
+}
+
+func open(ctx context.Context, url string, maxConnections int, name string, settings map[string]string) (*Pool, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL can't be read: want postgres://user:password@host:port/database") //nolint:errorlint // the parser's error may hold the password
@@ -148,7 +159,7 @@ func Open(ctx context.Context, url string, maxConnections int, name string) (*Po
 	config.MinIdleConns = 1
 	config.ConnConfig.RuntimeParams["application_name"] = name
 	config.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "30000"
-	for name, value := range sessionSettings {
+	for name, value := range settings {
 		config.ConnConfig.RuntimeParams[name] = value
 	}
 	config.ConnConfig.ConnectTimeout = 5 * time.Second

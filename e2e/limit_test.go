@@ -246,6 +246,7 @@ func TestStrictLimitOfRequestsThatAreHeldBack(t *testing.T) {
 	f.start(2)
 	f.put(newInputs(3, pick(35, 50, 100))...)
 	f.drained(2 * time.Minute)
+	f.everythingHasArrived()
 	d := f.check()
 	f.checkLimit(d, limitCount, limitWindow)
 	t.Logf("%d of %d requests were held back", f.gateway.Stats().Faults[gatewaysim.Hold], len(d.arrivals))

@@ -43,6 +43,7 @@ func TestRequestsThatAreHeldBackArriveOnce(t *testing.T) {
 	})
 	f.faults(gatewaysim.Faults{})
 	f.drained(time.Minute)
+	f.everythingHasArrived()
 	d := f.check()
 	again := 0
 	for id := range d.attempts {
@@ -54,6 +55,14 @@ func TestRequestsThatAreHeldBackArriveOnce(t *testing.T) {
 	if again == 0 || d.resolved() == again {
 		t.Error("the draws made only one kind of doubt: the test says too little")
 	}
+}
+
+// everythingHasArrived waits for the requests that are still on their way.
+func (f *fleet) everythingHasArrived() {
+	f.t.Helper()
+	f.within(30*time.Second, "every call has arrived", func() bool {
+		return int(f.gateway.Stats().Arrivals) >= number(f, `SELECT count(*) FROM send_attempts WHERE started_at IS NOT NULL`)
+	})
 }
 
 // I2, I4: jobs that River runs again, because an operator retries them or a killed worker left them running, find their

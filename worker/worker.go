@@ -92,10 +92,10 @@ func New(ctx context.Context, config Config) (_ *Worker, err error) {
 			w.teardown(context.WithoutCancel(ctx))
 		}
 	}()
-	if w.pool, err = w.openPool(ctx, config.Connections, "huntaze"); err != nil {
+	if w.pool, err = w.openPool(ctx, db.Open, config.Connections, "huntaze"); err != nil {
 		return nil, err
 	}
-	if w.river, err = w.openPool(ctx, config.RiverConnections, "huntaze river"); err != nil {
+	if w.river, err = w.openPool(ctx, db.OpenForRiver, config.RiverConnections, "huntaze river"); err != nil {
 		return nil, err
 	}
 	if err = db.CheckSchema(ctx, w.pool); err != nil {
@@ -134,8 +134,8 @@ func New(ctx context.Context, config Config) (_ *Worker, err error) {
 // lateEnqueuer closes the circle of store, engine, workers and River's client: it is complete before anything runs.
 type lateEnqueuer struct{ *jobs.Enqueuer }
 
-func (w *Worker) openPool(ctx context.Context, connections int, name string) (*pgxpool.Pool, error) {
-	pool, err := db.Open(ctx, w.config.DatabaseURL, connections, name+" "+w.config.Name)
+func (w *Worker) openPool(ctx context.Context, open func(context.Context, string, int, string) (*db.Pool, error), connections int, name string) (*pgxpool.Pool, error) {
+	pool, err := open(ctx, w.config.DatabaseURL, connections, name+" "+w.config.Name)
 	if err != nil {
 		return nil, err
 	}
