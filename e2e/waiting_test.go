@@ -202,6 +202,10 @@ func TestPauseStopsABacklogAtOnce(t *testing.T) {
 		if late > change.InFlight {
 			t.Errorf("%d messages arrived after the campaign was %s, %d were in flight", late, state, change.InFlight)
 		}
+		if n := number(f, `SELECT count(*) FROM send_attempts a JOIN campaigns c ON c.user_id = a.user_id AND c.campaign_id = 'spring'
+			WHERE a.reserved_at > c.changed_at + interval '500 milliseconds'`); n > 0 {
+			t.Errorf("%d messages of the %s campaign got tokens", n, state)
+		}
 		if f.sentOf("summer") <= others {
 			t.Errorf("the other campaign stopped too")
 		}
