@@ -76,7 +76,6 @@ type arrival struct {
 // change is a moment at which an account's rules became others.
 type change struct {
 	at     time.Time
-	userID string // "": all accounts
 	rules  map[string]limit.Rules
 }
 
