@@ -75,8 +75,8 @@ type arrival struct {
 
 // change is a moment at which an account's rules became others.
 type change struct {
-	at     time.Time
-	rules  map[string]limit.Rules
+	at    time.Time
+	rules map[string]limit.Rules
 }
 
 var (
