@@ -58,6 +58,15 @@ func attemptState(outcome workflow.EventKind) string {
 // late changes nothing, unless it is the evidence that the message was accepted. Without tokens it leaves the
 // buckets alone, for a process that can't reach them; the ledger's holds are always set.
 func (s *Store) Finish(ctx context.Context, reports []Finish, tokens bool) ([]Finished, error) {
+	finished, err := s.finish(ctx, reports, tokens)
+	for try := 1; try < changedTries && hasCode(err, uniqueViolation); try++ {
+		// Late evidence of acceptance met a release of the same message: what that wrote is seen now.
+		finished, err = s.finish(ctx, reports, tokens)
+	}
+	return finished, err
+}
+
+func (s *Store) finish(ctx context.Context, reports []Finish, tokens bool) ([]Finished, error) {
 	var finished []Finished
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		f := finishing{store: s, reports: reports, tokens: tokens, index: map[Attempt]int{}, finished: make([]Finished, len(reports))}

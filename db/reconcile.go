@@ -165,11 +165,11 @@ func (s *Store) syncTokens(ctx context.Context, _ *Reconciled) error {
 			SELECT DISTINCT t.user_id FROM account_tokens t JOIN send_attempts a ON a.workflow = t.workflow AND a.sequence = t.sequence
 			WHERE t.busy_until > hybrid_clock() AND a.state NOT IN ('reserved', 'in_flight', 'unknown') LIMIT $1`, reconcileMost)
 		if err != nil {
-			return err
+			return limiterError(err)
 		}
 		users, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil || len(users) == 0 {
-			return err
+			return limiterError(err)
 		}
 		var st statements
 		st.exec("lock accounts", "SELECT 1 FROM accounts WHERE user_id = ANY($1) ORDER BY user_id FOR UPDATE", users)
