@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -245,6 +246,33 @@ func TestBoundedReads(t *testing.T) {
 	grown.compare("planned for a small one", reference)
 	many.exec("ANALYZE")
 	many.compare("planned for a large one", reference)
+	many.pauses()
+}
+
+// pauses stops a campaign with 150,000 parked messages: at once, and nothing of it goes after that.
+func (w *watched) pauses() {
+	w.t.Helper()
+	for _, state := range []db.CampaignState{db.CampaignPaused, db.CampaignRunning, db.CampaignCancelled} {
+		begin := time.Now()
+		if _, err := w.store.SetCampaignState(w.ctx, "big", "c-ready", state, "test"); err != nil {
+			w.t.Fatal(err)
+		}
+		if took := time.Since(begin); took > time.Second {
+			w.t.Errorf("%s after %s, want it within a second", state, took)
+		}
+		from := len(w.attempts())
+		w.AdvanceClock(w.t, time.Hour)
+		w.exec(`UPDATE accounts SET rest_count = 0, rest_until = 'epoch'`)
+		w.release("big")
+		var ids []uuid.UUID
+		for _, a := range w.attempts()[from:] {
+			ids = append(ids, a.Workflow)
+		}
+		ofIt := one[int](w.fleet, `SELECT count(*) FROM hybrid_workflows WHERE id = ANY($1) AND campaign_id = 'c-ready'`, ids)
+		if len(ids) != 10 || ofIt > 0 && state != db.CampaignRunning {
+			w.t.Errorf("%s: %d messages go, %d of the campaign", state, len(ids), ofIt)
+		}
+	}
 }
 
 // watched is a fleet whose statements are measured, and planned before there is much in the tables.
