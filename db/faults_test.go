@@ -74,6 +74,11 @@ func (c *faultyConn) Write(p []byte) (int, error) {
 // faultyStore is a store of the fleet whose commits can be broken.
 func (f *fleet) faultyStore() (*db.Store, *faults) {
 	f.t.Helper()
+	return f.faultyStoreWith(f.jobs)
+}
+
+func (f *fleet) faultyStoreWith(enqueuer db.Enqueuer) (*db.Store, *faults) {
+	f.t.Helper()
 	broken := &faults{}
 	config := f.pool.Config()
 	dial := config.ConnConfig.DialFunc
@@ -86,7 +91,7 @@ func (f *fleet) faultyStore() (*db.Store, *faults) {
 		f.t.Fatal(err)
 	}
 	f.t.Cleanup(pool.Close)
-	return db.NewStore(pool, f.jobs, f.config), broken
+	return db.NewStore(pool, enqueuer, f.config), broken
 }
 
 // write is one of the store's transactions, in a situation in which it does something.

@@ -151,3 +151,19 @@ func TestRollingRestartUnderLoad(t *testing.T) {
 		t.Errorf("%d jobs were left running", n)
 	}
 }
+
+// A call that lasts almost as long as a shutdown may take is finished, not cut off: nothing is in doubt.
+func TestShutdownWaitsForTheLongestCall(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "GATEWAY_TIMEOUT=8s", "SHUTDOWN_TIMEOUT=9s")
+	f.faults(gatewaysim.Faults{Rules: []gatewaysim.Rule{latency(7500*time.Millisecond, 7500*time.Millisecond)}})
+	p := f.start(1)[0]
+	f.put(newInputs(3, 3)...)
+	f.within(20*time.Second, "calls in flight", func() bool { return f.gateway.Stats().Arrivals == 9 })
+	took := p.terminate(10 * time.Second)
+	f.check()
+	t.Logf("the process ended %s after SIGTERM", took.Round(10*time.Millisecond))
+	if n := number(f, `SELECT count(*) FROM workflow_events WHERE kind = 'unknown'`); n > 0 {
+		t.Errorf("%d messages were in doubt", n)
+	}
+}
