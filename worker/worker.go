@@ -59,6 +59,7 @@ const (
 	drainReserve   = 10 * time.Second       // of the shutdown time at most, for what comes after the jobs
 	longestPoll    = 20 * time.Second       // of SQS; a poll that runs when a shutdown begins is waited for
 	reconcileEvery = time.Minute
+	startTimeout   = 30 * time.Second // of reading what a start needs
 )
 
 // Worker is one member of the fleet.
@@ -207,7 +208,7 @@ func (w *Worker) Store() *db.Store { return w.store }
 // Run works until ctx ends, then drains: no more intake, what is in flight is finished. It returns within the
 // shutdown time.
 func (w *Worker) Run(ctx context.Context) error {
-	if err := w.start(ctx); err != nil {
+	if err := w.start(context.WithoutCancel(ctx)); err != nil { // one that is stopped while it starts drains like any other
 		return errors.Join(err, w.teardown(context.WithoutCancel(ctx)))
 	}
 	bridge := make(chan error, 1)
@@ -233,6 +234,8 @@ func (w *Worker) Run(ctx context.Context) error {
 }
 
 func (w *Worker) start(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, errors.New("the database did not answer in time"))
+	defer cancel()
 	policies, err := w.store.SeedLimits(ctx, w.config.Account, w.config.Recipient, w.config.Guard)
 	if err != nil {
 		return err
