@@ -218,8 +218,10 @@ func (f *fleet) lifeOf(userID string, store *db.Store, seen *measured) map[strin
 	note("release in bypass", err)
 	_, err = store.Release(f.ctx, releaseOf(userID)) // whose bucket was not told
 	note("release refused", err)
-	err = store.SetLimit(f.ctx, limit.ScopeAccount, userID, limit.Rules{{Capacity: 10, Window: time.Minute}}, -time.Second, "test")
+	err = store.SetLimit(f.ctx, limit.ScopeAccount, userID, limit.Rules{{Capacity: 10, Window: time.Hour}}, -time.Second, "test")
 	note("limit of an account", err)
+	err = store.ClearLimit(f.ctx, limit.ScopeAccount, userID)
+	note("limit of an account again the default", err)
 	_, err = store.SetCampaignState(f.ctx, userID, "c-ready", db.CampaignPaused, "")
 	note("pause", err)
 	_, err = store.SetCampaignState(f.ctx, userID, "c-ready", db.CampaignRunning, "")

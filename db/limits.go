@@ -144,7 +144,15 @@ func (s *Store) changePolicy(ctx context.Context, scope limit.Scope, userID stri
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(policyLock)); err != nil {
 			return err
 		}
+		before, err := readPolicy(ctx, tx, scope, userID)
+		if err != nil {
+			return err
+		}
 		if err := change(tx); err != nil {
+			return err
+		}
+		after, err := readPolicy(ctx, tx, scope, userID)
+		if err != nil {
 			return err
 		}
 		if scope == limit.ScopeRecipient {
@@ -152,7 +160,10 @@ func (s *Store) changePolicy(ctx context.Context, scope limit.Scope, userID stri
 				return fmt.Errorf("bookings of recipients: %w", err)
 			}
 		}
-		return s.adjustHolds(ctx, tx, scope, userID)
+		if changed := otherLengths(before, after); len(changed) > 0 {
+			return s.adjustHolds(ctx, tx, after, userID, changed)
+		}
+		return nil
 	})
 	if err != nil || scope != limit.ScopeRecipient {
 		return err
@@ -188,18 +199,50 @@ func (s *Store) recallDeferred(ctx context.Context, userID string) error {
 	return nil
 }
 
+// readPolicy is the policy of a scope that applies to an account; to those without rules of their own when userID is
+// empty.
+func readPolicy(ctx context.Context, tx pgx.Tx, scope limit.Scope, userID string) (LimitPolicy, error) {
+	rows, err := tx.Query(ctx, policiesSQL, []string{userID})
+	if err != nil {
+		return LimitPolicy{}, fmt.Errorf("limit policies: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, scanPolicy)
+	if err != nil {
+		return LimitPolicy{}, fmt.Errorf("limit policies: %w", err)
+	}
+	policy := LimitPolicy{Scope: scope}
+	for _, one := range all {
+		if one.Scope == scope && (one.UserID == userID || policy.Rules == nil) {
+			policy = one
+		}
+	}
+	return policy, nil
+}
+
+// otherLengths lists the rules by which tokens are held for another time than before: those that are new, have another
+// window, or another guard. A change of a capacity, the most frequent one, is none.
+func otherLengths(before, after LimitPolicy) []int16 {
+	var changed []int16
+	for i, rule := range after.Rules {
+		if i >= len(before.Rules) || before.Rules[i].Window != rule.Window || before.Guard != after.Guard {
+			changed = append(changed, int16(i))
+		}
+	}
+	return changed
+}
+
 // adjustHolds gives each token that is still held the time that it is held for under the new rules. Without it a
 // shortened window would go on refusing until the old one had passed, and a lengthened one would not bind a worker
 // that goes by the ledger alone. The holds are locked in the order in which Finish writes them.
-func (s *Store) adjustHolds(ctx context.Context, tx pgx.Tx, scope limit.Scope, userID string) error {
+func (s *Store) adjustHolds(ctx context.Context, tx pgx.Tx, policy LimitPolicy, userID string, changed []int16) error {
 	whose := `$2 IN ('', h.user_id)`
-	if scope == limit.ScopeAccount && userID != "" {
+	if policy.Scope == limit.ScopeAccount && userID != "" {
 		whose = `h.user_id = $2 AND h.token >= first_token($1, $2) AND h.token <= first_token($1, $2) + 65535`
 	}
 	_, err := tx.Exec(ctx, `
 		WITH held AS MATERIALIZED (
 			SELECT h.workflow, h.sequence, h.scope, h.rule FROM send_holds h
-			WHERE h.scope = $1 AND `+whose+` AND h.held && tstzrange((SELECT hybrid_clock()), NULL)
+			WHERE h.scope = $1 AND `+whose+` AND h.rule = ANY($5) AND h.held && tstzrange((SELECT hybrid_clock()), NULL)
 			ORDER BY h.workflow, h.sequence, h.scope, h.rule FOR UPDATE)
 		UPDATE send_holds h SET held = tstzrange(lower(h.held), greatest(lower(h.held), CASE
 			WHEN a.state = 'withdrawn' THEN a.ended_at
@@ -208,9 +251,9 @@ func (s *Store) adjustHolds(ctx context.Context, tx pgx.Tx, scope limit.Scope, u
 			ELSE a.ended_at + p.windows[h.rule + 1] + p.guard END))
 		FROM held, send_attempts a, limit_policies p
 		WHERE h.workflow = held.workflow AND h.sequence = held.sequence AND h.scope = held.scope AND h.rule = held.rule
-		  AND a.workflow = h.workflow AND a.sequence = h.sequence AND p.scope = h.scope AND p.windows[h.rule + 1] IS NOT NULL
-		  AND p.user_id = coalesce((SELECT o.user_id FROM limit_policies o WHERE o.scope = h.scope AND o.user_id = h.user_id), '')`,
-		scope, userID, s.config.Timing.hold(), s.config.Timing.Settle)
+		  AND a.workflow = h.workflow AND a.sequence = h.sequence
+		  AND p.scope = h.scope AND p.user_id = $6 AND p.user_id = coalesce((SELECT o.user_id FROM limit_policies o WHERE o.scope = h.scope AND o.user_id = h.user_id), '')`,
+		policy.Scope, userID, s.config.Timing.hold(), s.config.Timing.Settle, changed, policy.UserID)
 	if err != nil {
 		return fmt.Errorf("adjust the holds to the new limit: %w", err)
 	}

@@ -217,6 +217,39 @@ func TestSetLimitWhileReleasing(t *testing.T) {
 	f.check()
 }
 
+// TestSetLimitWaitsForReleases: a change of the rules waits for the releases that go by the old ones, so that it finds
+// their tokens and gives them the time that the new rules say.
+func TestSetLimitWaitsForReleases(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "2/60s", "off")
+	f.park(messages("creator", 2)...)
+	changed := make(chan error, 1)
+	hook := func() { // the release has read the rules and is about to commit
+		f.jobs.before.Store(nil)
+		go func() {
+			changed <- f.store.SetLimit(f.ctx, limit.ScopeAccount, "", limit.Rules{{Capacity: 2, Window: time.Hour}}, -1, "test")
+		}()
+		select {
+		case err := <-changed:
+			t.Errorf("the rules changed during a release: %v", err)
+			changed <- err
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	f.jobs.before.Store(&hook)
+	if r := f.release("creator"); r.Count != 2 {
+		t.Fatalf("%d go, want 2", r.Count)
+	}
+	if err := <-changed; err != nil {
+		t.Fatal(err)
+	}
+	for _, length := range column[time.Duration](f, `SELECT upper(held) - lower(held) FROM send_holds`) {
+		if want := hold + time.Hour + guard; length != want {
+			t.Errorf("a token is held for %s, want %s", length, want)
+		}
+	}
+}
+
 // TestSetLimitOfRecipients: messages that were put off by the old rules go by the new ones.
 func TestSetLimitOfRecipients(t *testing.T) {
 	t.Parallel()

@@ -37,11 +37,17 @@ var schema = pgtest.Template{Name: "fleet", Migrate: func(ctx context.Context, u
 }}
 
 // jobTable is an Enqueuer whose jobs can be read back, and which can fail.
-type jobTable struct{ fails atomic.Bool }
+type jobTable struct {
+	fails  atomic.Bool
+	before atomic.Pointer[func()] // runs at the end of a transaction, before its jobs are written
+}
 
 var errEnqueue = errors.New("the queue takes no jobs")
 
 func (j *jobTable) EnqueueTx(ctx context.Context, tx pgx.Tx, jobs []db.Job) error {
+	if before := j.before.Load(); before != nil {
+		(*before)()
+	}
 	if j.fails.Load() {
 		return errEnqueue
 	}

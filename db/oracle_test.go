@@ -2,14 +2,12 @@ package db_test
 
 import (
 	"flag"
-	"fmt"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
@@ -66,19 +64,6 @@ type oracle struct {
 	ownRules bool // accounts have differed in what they allow recipients
 }
 
-// arrival is a message at the simulated gateway.
-type arrival struct {
-	at       time.Time
-	attempt  *modelAttempt
-	released time.Time
-}
-
-// change is a moment at which an account's rules became others.
-type change struct {
-	at    time.Time
-	rules map[string]limit.Rules
-}
-
 var (
 	oracleUsers      = []string{"ann", "ben", "cyd"}
 	oracleRecipients = []string{"fan-1", "fan-2", "fan-3", "fan-4", "fan-5", "fan-6", "fan-7", "fan-8"}
@@ -103,18 +88,6 @@ func newOracle(f *fleet, rt *rapid.T) *oracle {
 	o.noteRules(limit.ScopeAccount)
 	o.noteRules(limit.ScopeRecipient)
 	return o
-}
-
-// noteRules remembers the rules of every account from now on.
-func (o *oracle) noteRules(scope limit.Scope) {
-	now := map[string]limit.Rules{}
-	for _, user := range oracleUsers {
-		now[user] = o.model.policy(scope, user).rules
-	}
-	o.changes[scope] = append(o.changes[scope], change{at: o.model.now, rules: now})
-	if scope == limit.ScopeRecipient && (!now["ann"].Equal(now["ben"]) || !now["ben"].Equal(now["cyd"])) {
-		o.ownRules = true
-	}
 }
 
 func (o *oracle) ingest(rt *rapid.T) {
@@ -310,18 +283,6 @@ func (o *oracle) finish(rt *rapid.T) {
 	o.report(rt, r)
 }
 
-// arrive notes the arrival of an attempt: right after it began, or as late as possible.
-func (o *oracle) arrive(rt *rapid.T, a *modelAttempt, latest time.Time) {
-	at := a.startedAt
-	if rapid.Bool().Draw(rt, "arrives late") {
-		at = latest
-	}
-	if last := a.deadline.Add(120 * time.Second); at.After(last) {
-		at = last
-	}
-	o.arrivals = append(o.arrivals, arrival{at: at, attempt: a, released: a.reservedAt})
-}
-
 // settle decides what is in doubt.
 func (o *oracle) settle(rt *rapid.T) {
 	a, ok := o.some(rt, "unknown")
@@ -442,291 +403,4 @@ func (o *oracle) reconcile(rt *rapid.T) db.Reconciled {
 	}
 	o.model.reconcile()
 	return done
-}
-
-// compare fails when the database and the model differ in anything.
-func (o *oracle) compare(rt *rapid.T) {
-	if diff := cmp.Diff(o.modelPicture(), o.databasePicture()); diff != "" {
-		rt.Fatalf("(-model +database):\n%s", diff)
-	}
-	if broken := o.violations(); len(broken) > 0 {
-		rt.Fatalf("invariants:\n%s", broken)
-	}
-	if !o.bypassed {
-		o.checkAgreement(rt)
-	}
-}
-
-// checkAgreement: without a bypass the bucket never takes a token for free that the ledger has in use.
-func (o *oracle) checkAgreement(rt *rapid.T) {
-	for user, tokens := range o.model.buckets {
-		rules := o.model.policy(limit.ScopeAccount, user).rules
-		for _, h := range o.model.held(limit.ScopeAccount, user) {
-			if h.rule >= len(rules) {
-				continue
-			}
-			free := tokens[modelSlot{h.rule, h.slot}].busy.Add(rules[h.rule].Window + o.model.guard(user))
-			if free.Before(h.upper) {
-				rt.Fatalf("%s rule %d slot %d: in use until %s by the ledger, until %s by the bucket", user, h.rule, h.slot, h.upper, free)
-			}
-		}
-	}
-}
-
-// picture is what both sides hold, in a form that reads well when it differs.
-type picture struct {
-	Messages, Attempts, Holds, Tokens, Rests map[string]string
-}
-
-func stamp(at time.Time) string {
-	return at.UTC().Sub(start).String()
-}
-
-func (o *oracle) modelPicture() picture {
-	p := picture{map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}}
-	for id, m := range o.model.byID {
-		p.Messages[id.String()] = fmt.Sprintf("%s, sequence %d, attempts %d, not before %s, waits for %q", m.state.Stage, m.sequence, m.state.Attempts, stamp(m.state.NotBefore), m.state.WaitReason)
-	}
-	for at, a := range o.model.attempts {
-		p.Attempts[fmt.Sprint(at)] = fmt.Sprintf("%s, slots %v, ends %s", a.state, slices.Concat([]int{}, a.slots), stamp(a.reservationEnds))
-	}
-	for _, h := range o.model.holds {
-		if h.upper.After(o.model.now) {
-			p.Holds[fmt.Sprintf("%s %s rule %d slot %d", h.scope, h.key, h.rule, h.slot)] = fmt.Sprintf("%v from %s to %s", h.attempt.Attempt, stamp(h.lower), stamp(h.upper))
-		}
-	}
-	for user, tokens := range o.model.buckets {
-		for at, token := range tokens {
-			p.Tokens[fmt.Sprintf("%s rule %d slot %d", user, at.rule, at.slot)] = fmt.Sprintf("%v to %s", token.attempt, stamp(token.busy))
-		}
-	}
-	for user, rest := range o.model.rests {
-		if rest.count > 0 {
-			p.Rests[user] = fmt.Sprintf("%d to %s", rest.count, stamp(rest.until))
-		}
-	}
-	return p
-}
-
-func (o *oracle) databasePicture() picture {
-	p := picture{map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}}
-	var batch pgx.Batch
-	batch.Queue(`SELECT id, stage, send_sequence, attempts, not_before, wait_reason FROM hybrid_workflows`)
-	batch.Queue(`SELECT workflow, sequence, state, account_slots, reservation_ends FROM send_attempts`)
-	batch.Queue(`SELECT scope, key, rule, slot, workflow, sequence, lower(held), upper(held) FROM send_holds WHERE upper(held) > hybrid_clock()`)
-	batch.Queue(`SELECT user_id, rule, slot, workflow, sequence, busy_until FROM account_tokens`)
-	batch.Queue(`SELECT user_id, rest_count, rest_until FROM accounts WHERE rest_count > 0`)
-	results := o.plain.SendBatch(o.ctx, &batch)
-	defer func() { _ = results.Close() }()
-	var a db.Attempt
-	var text, key string
-	var rule, slot, count int
-	var slots []int
-	var at, to time.Time
-	each := func(row func() error, into ...any) {
-		rows, err := results.Query()
-		if err == nil {
-			_, err = pgx.ForEachRow(rows, into, row)
-		}
-		if err != nil {
-			o.rt.Fatal(err)
-		}
-	}
-	each(func() error {
-		p.Messages[a.Workflow.String()] = fmt.Sprintf("%s, sequence %d, attempts %d, not before %s, waits for %q", text, a.Sequence, count, stamp(at), key)
-		return nil
-	}, &a.Workflow, &text, &a.Sequence, &count, &at, &key)
-	each(func() error {
-		p.Attempts[fmt.Sprint(a)] = fmt.Sprintf("%s, slots %v, ends %s", text, slots, stamp(at))
-		return nil
-	}, &a.Workflow, &a.Sequence, &text, &slots, &at)
-	each(func() error {
-		p.Holds[fmt.Sprintf("%s %s rule %d slot %d", text, key, rule, slot)] = fmt.Sprintf("%v from %s to %s", a, stamp(at), stamp(to))
-		return nil
-	}, &text, &key, &rule, &slot, &a.Workflow, &a.Sequence, &at, &to)
-	each(func() error {
-		p.Tokens[fmt.Sprintf("%s rule %d slot %d", key, rule, slot)] = fmt.Sprintf("%v to %s", a, stamp(at))
-		return nil
-	}, &key, &rule, &slot, &a.Workflow, &a.Sequence, &at)
-	each(func() error { p.Rests[key] = fmt.Sprintf("%d to %s", count, stamp(at)); return nil }, &key, &count, &at)
-	return p
-}
-
-// drain lets everything go, by the durable wake-ups and the reconciler alone: every message that was taken in
-// comes to an end.
-func (o *oracle) drain() {
-	for key, state := range o.model.campaigns {
-		if state == db.CampaignPaused {
-			if _, err := o.store.SetCampaignState(o.ctx, key.userID, key.campaignID, db.CampaignRunning, ""); err != nil {
-				o.rt.Fatal(err)
-			}
-			o.model.campaigns[key] = db.CampaignRunning
-		}
-	}
-	o.reconcile(o.rt) // what was parked without a look at it
-	for range 1000 {
-		// Releases take the wake-ups of their account themselves.
-		jobs := append(o.takeJobsOf(workflow.StepSend, ""), o.takeJobsOf(workflow.StepResolve, "")...)
-		for _, user := range column[string](o.fleet, `SELECT DISTINCT user_id FROM test_job_log WHERE kind = 'release' AND NOT taken AND at <= hybrid_clock() ORDER BY 1`) {
-			jobs = append(jobs, job{Kind: workflow.StepRelease, UserID: user})
-		}
-		if len(jobs) == 0 {
-			if o.ended() {
-				o.compare(o.rt)
-				return
-			}
-			o.skipAhead()
-			continue
-		}
-		for _, j := range jobs {
-			o.run(j)
-		}
-	}
-	o.rt.Fatalf("messages are left: %v at %s\nlast wake-ups: %v\n%s", o.stages(), stamp(o.model.now),
-		column[string](o.fleet, `SELECT format('%s %s', user_id, at - $1) FROM test_job_log WHERE kind = 'release' ORDER BY id DESC LIMIT 10`, start), cmp.Diff(picture{}, o.databasePicture()))
-}
-
-// skipAhead goes to the next job, or to the next run of the reconciler when there is none.
-func (o *oracle) skipAhead() {
-	d := time.Minute
-	if next := one[*time.Time](o.fleet, `SELECT min(at) FROM test_job_log WHERE NOT taken`); next != nil {
-		d = next.Sub(o.model.now)
-	}
-	o.tick(d)
-	if done := o.reconcile(o.rt); done.Unwoken > 0 || done.Unasked > 0 {
-		o.rt.Fatalf("a wake-up or a question was lost: %+v", done)
-	}
-}
-
-func (o *oracle) ended() bool {
-	for stage := range o.stages() {
-		if !stage.Final() {
-			return false
-		}
-	}
-	return true
-}
-
-// run does what a worker does with a job, with a gateway that accepts everything.
-func (o *oracle) run(j job) {
-	a := o.model.attempts[j.Attempt]
-	switch j.Kind {
-	case workflow.StepRelease:
-		o.releaseOne(o.rt, db.Release{UserID: j.UserID})
-	case workflow.StepSend:
-		want := o.model.begin(a)
-		begun := o.fleet.begin(j.Attempt)
-		if begun.Verdict != want {
-			o.rt.Fatalf("begin: %s (%s), want %s", begun.Verdict, begun.Reason, want)
-		}
-		r := db.Finish{Attempt: j.Attempt, Fence: begun.Fence, Outcome: workflow.EventAccepted}
-		switch want {
-		case db.VerdictDone:
-			return
-		case db.VerdictWithdraw:
-			r.Outcome, r.Reason = workflow.EventWithdrawn, begun.Reason
-		default:
-			a.fence = begun.Fence
-			o.arrivals = append(o.arrivals, arrival{at: o.model.now, attempt: a, released: a.reservedAt})
-		}
-		o.apply(r)
-	case workflow.StepResolve:
-		doubt, open, err := o.store.Doubt(o.ctx, j.Attempt)
-		if err != nil {
-			o.rt.Fatal(err)
-		}
-		if !open {
-			return
-		}
-		if doubt.Settled < 0 {
-			if err := o.store.AskAgain(o.ctx, j.Attempt, -doubt.Settled, "wait"); err != nil {
-				o.rt.Fatal(err)
-			}
-			return
-		}
-		o.apply(db.Finish{Attempt: j.Attempt, Fence: doubt.Fence, Outcome: workflow.EventNotSent, Reason: "never_accepted", ResolvedBy: "look-up"})
-	}
-}
-
-func (o *oracle) apply(r db.Finish) {
-	finished, err := o.store.Finish(o.ctx, []db.Finish{r}, true)
-	if err != nil {
-		o.rt.Fatal(err)
-	}
-	if want := o.model.finish(r, true); finished[0].Applied != want {
-		o.rt.Fatalf("finish %s: applied %v, want %v", r.Outcome, finished[0].Applied, want)
-	}
-}
-
-// checkArrivals looks at the simulated gateway's log: between two changes of the rules, and from a change on for
-// what was released after it, no window holds more than a rule allows. No message arrived twice.
-func (o *oracle) checkArrivals() {
-	twice := map[uuid.UUID]bool{}
-	for _, a := range o.arrivals {
-		if id := a.attempt.Workflow; twice[id] && !a.attempt.refused {
-			o.rt.Fatalf("workflow %s arrived twice", id)
-		}
-		twice[a.attempt.Workflow] = twice[a.attempt.Workflow] || !a.attempt.refused
-	}
-	for _, user := range oracleUsers {
-		o.checkWindows(limit.ScopeAccount, user, user)
-	}
-	if o.ownRules {
-		return // a recipient that accounts allow different things has no one limit
-	}
-	for _, recipient := range oracleRecipients {
-		o.checkWindows(limit.ScopeRecipient, recipient, oracleUsers[0])
-	}
-}
-
-// checkWindows checks one account or recipient in each stretch of time in which the rules were the same. A
-// window of that stretch in which at least one message arrived that was released in it holds no more than the
-// rule allows, those included that were released before.
-func (o *oracle) checkWindows(scope limit.Scope, key, policyOf string) {
-	var own []arrival
-	for _, a := range o.arrivals {
-		if scope == limit.ScopeAccount && a.attempt.message.key.UserID == key || scope == limit.ScopeRecipient && a.attempt.message.key.RecipientID == key {
-			own = append(own, a)
-		}
-	}
-	slices.SortFunc(own, func(a, b arrival) int { return a.at.Compare(b.at) })
-	all := o.changes[scope]
-	for i, from := range all {
-		to := o.model.now.Add(1000 * time.Hour)
-		for _, next := range all[i+1:] {
-			if !next.rules[policyOf].Equal(from.rules[policyOf]) {
-				to = next.at
-				break
-			}
-		}
-		if i > 0 && all[i-1].rules[policyOf].Equal(from.rules[policyOf]) {
-			continue // part of a longer stretch
-		}
-		for _, rule := range from.rules[policyOf] {
-			o.checkRule(fmt.Sprintf("%s %s", scope, key), rule, own, from.at, to)
-		}
-	}
-}
-
-func (o *oracle) checkRule(name string, rule limit.Rule, arrivals []arrival, from, to time.Time) {
-	for i, first := range arrivals {
-		if first.at.Before(from) {
-			continue
-		}
-		count, fresh := 0, false
-		for _, a := range arrivals[i:] {
-			if a.at.Sub(first.at) >= rule.Window || !a.at.Before(to) {
-				break
-			}
-			count++
-			fresh = fresh || !a.released.Before(from) && a.released.Before(to)
-			if count > rule.Capacity && fresh {
-				var log string
-				for _, a := range arrivals {
-					log += fmt.Sprintf("\n%s released %s, ended %s, slots %v, bypass %v: %s", stamp(a.at), stamp(a.released), stamp(a.attempt.endedAt), a.attempt.slots, a.attempt.bypass, a.attempt.state)
-				}
-				o.rt.Fatalf("%s: %d arrivals within %s from %s on, allowed are %d since %s%s", name, count, rule.Window, stamp(first.at), rule.Capacity, stamp(from), log)
-			}
-		}
-	}
 }

@@ -15,27 +15,27 @@ import (
 // I7: messages that wait for a token cost no job and no reading that grows with their number.
 func TestWaitingCostsNothing(t *testing.T) {
 	t.Parallel()
+	f := newFleet(t, "RATE_LIMIT_ACCOUNT=1/1h")
+	// Campaigns that the reconciler looks at.
+	for campaign, state := range map[string]db.CampaignState{"winter": db.CampaignCancelled, "summer": db.CampaignPaused} {
+		if _, err := f.store.SetCampaignState(t.Context(), "creator", campaign, state, "e2e"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	rest := time.Duration(pick(8, 10, 30)) * time.Second
 	const few, many = 200, 2000
-	costs := map[int]*waitingCost{few: {}, many: {}}
-	t.Run("both", func(t *testing.T) {
-		for count, cost := range costs {
-			t.Run(fmt.Sprint(count), func(t *testing.T) {
-				t.Parallel()
-				*cost = measureWaiting(t, count, rest)
-			})
-		}
-	})
-	t.Logf("%s: %d waiting messages cost %+v, %d cost %+v", rest, few, *costs[few], many, *costs[many])
-	if jobs := costs[many].jobs; jobs > 0 {
-		t.Errorf("%d waiting messages cost %d jobs", many, jobs)
+	less, more := f.measureWaiting(few, rest), f.measureWaiting(many, rest)
+	f.check("queued")
+	t.Logf("%s: %d waiting messages cost %+v, %d cost %+v", rest, few, less, many, more)
+	if more.jobs > 0 {
+		t.Errorf("%d waiting messages cost %d jobs", many, more.jobs)
 	}
 	// The same reading, and room for a poll or a vacuum more in one of the runs.
-	if a, b := costs[few].rows, costs[many].rows; float64(b) > 1.5*float64(a)+100 {
-		t.Errorf("%d waiting messages cost the reading of %d rows, %d of %d", many, b, few, a)
+	if float64(more.rows) > 1.5*float64(less.rows)+100 {
+		t.Errorf("%d waiting messages cost the reading of %d rows, %d of %d", many, more.rows, few, less.rows)
 	}
-	if a, b := costs[few].transactions, costs[many].transactions; float64(b) > 1.5*float64(a)+20 {
-		t.Errorf("%d waiting messages cost %d transactions, %d cost %d", many, b, few, a)
+	if float64(more.transactions) > 1.5*float64(less.transactions)+20 {
+		t.Errorf("%d waiting messages cost %d transactions, %d cost %d", many, more.transactions, few, less.transactions)
 	}
 }
 
@@ -46,24 +46,18 @@ type waitingCost struct {
 	transactions int // in the whole database
 }
 
-// measureWaiting lets messages come in through the queue, waits until all but the first have to wait, and measures
-// what that costs a new process, from its start to its end.
-func measureWaiting(t *testing.T, count int, rest time.Duration) waitingCost {
-	f := newFleet(t, "RATE_LIMIT_ACCOUNT=1/1h")
+// measureWaiting lets messages come in through the queue until so many are there, of which all but the first have to
+// wait, and measures what that costs a new process, from its start to its end.
+func (f *fleet) measureWaiting(count int, rest time.Duration) waitingCost {
+	f.t.Helper()
 	first := f.start(1)[0]
 	var inputs []input
-	for n := range count {
+	for n := len(f.inputs); n < count; n++ {
 		in := newInput("creator", n)
 		in.campaign = "spring"
 		inputs = append(inputs, in)
 	}
 	f.put(inputs...)
-	// Campaigns that the reconciler looks at.
-	for campaign, state := range map[string]db.CampaignState{"winter": db.CampaignCancelled, "summer": db.CampaignPaused} {
-		if _, err := f.store.SetCampaignState(t.Context(), "creator", campaign, state, "e2e"); err != nil {
-			t.Fatal(err)
-		}
-	}
 	f.within(time.Minute, "all but one wait", func() bool {
 		stages := f.stages()
 		return stages["sent"] == 1 && stages["queued"] == count-1 && f.sqs.Stats(mainQueue).InFlight == 0
@@ -80,7 +74,6 @@ func measureWaiting(t *testing.T, count int, rest time.Duration) waitingCost {
 	cost.rows = number(f, `SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE schemaname = 'public')
 		+ (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE schemaname = 'public')`)
 	cost.transactions = number(f, `SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()`)
-	f.check("queued")
 	return cost
 }
 
