@@ -100,7 +100,7 @@ func (w *SendWorker) Work(ctx context.Context, job *river.Job[SendArgs]) error {
 	}
 	outcome := w.gateway.Send(ctx, gateway.Message{ // (C)
 		ClientRef: attempt.Workflow.String(), UserID: start.UserID, RecipientID: start.RecipientID,
-		Content: start.Content, Attempt: start.Attempt, Trace: start.Trace,
+		Content: start.Content, Attempt: start.Attempt, Trace: start.Trace, Since: before,
 	})
 	report := w.report(attempt, start.Fence, outcome) // (D)
 	if outcome.Class == gateway.NotSent {

@@ -53,11 +53,19 @@ func (c *Client) Close() {
 }
 
 // Send makes one request for one attempt and says what became of it. It never tries twice and never returns
-// without a class. It ends within Config.Timeout; a caller that must not lose the outcome passes a context that
-// a shutdown does not cancel.
+// without a class. It ends within Config.Timeout of Message.Since, and no byte is written after that; a caller that
+// must not lose the outcome passes a context that a shutdown does not cancel.
 func (c *Client) Send(ctx context.Context, m Message) Outcome {
-	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
+	since := m.Since
+	if since.IsZero() {
+		since = time.Now()
+	}
+	ctx, cancel := context.WithDeadline(ctx, since.Add(c.config.Timeout))
 	defer cancel()
+	return c.send(withWriteDeadline(ctx), m)
+}
+
+func (c *Client) send(ctx context.Context, m Message) Outcome {
 	seen := newObserver()
 	request, err := c.newRequest(httptrace.WithClientTrace(ctx, seen.trace()), m)
 	if err != nil {

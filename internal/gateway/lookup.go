@@ -40,7 +40,7 @@ func (c *Client) LookUp(ctx context.Context, clientRef string) (LookUp, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.config.LookupTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet,
+	request, err := http.NewRequestWithContext(withWriteDeadline(ctx), http.MethodGet,
 		c.endpoint+"?clientRef="+url.QueryEscape(clientRef), nil)
 	if err != nil {
 		return LookUp{}, errors.New("gateway look-up: the gateway's URL can't be used")

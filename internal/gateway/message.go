@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
@@ -22,6 +23,9 @@ type Message struct {
 	Content     string
 	Attempt     int // 1 for the first; sent as X-Attempt
 	Trace       workflow.TraceContext
+	// Since is the moment from which the call's timeout counts, by the monotonic clock: not later than the one from
+	// which the ledger counts the call's deadline, so that the call has ended when the ledger says so. Zero: Send's own.
+	Since time.Time
 }
 
 const maxClientRef = 256

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -96,13 +97,35 @@ func (e *handshakeError) Unwrap() error { return e.err }
 // at the moment when it was given the connection: HTTP/1.1 has one request at a time on a connection.
 type countedConn struct {
 	net.Conn
-	below   *countedConn // the TCP connection under a TLS one; nil for plain TCP
-	written atomic.Int64
+	below    *countedConn // the TCP connection under a TLS one; nil for plain TCP
+	written  atomic.Int64
+	notAfter atomic.Pointer[time.Time] // the deadline of the request that has the connection; nil: none
+}
+
+// errTooLate is the error of a write after the deadline of its request.
+var errTooLate = fmt.Errorf("the request's deadline passed before it was written: %w", context.DeadlineExceeded)
+
+// withWriteDeadline makes the connection that a request is given take no byte of it after the context's deadline.
+// The context alone does not promise that: it ends by a timer, and in a process that was stopped (SIGSTOP, a paused
+// container) and goes on, the goroutine that writes may run before the timer does.
+func withWriteDeadline(ctx context.Context) context.Context {
+	var notAfter *time.Time
+	if deadline, ok := ctx.Deadline(); ok {
+		notAfter = &deadline
+	}
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+		if conn, ok := info.Conn.(*countedConn); ok {
+			conn.notAfter.Store(notAfter)
+		}
+	}})
 }
 
 // Write counts what went out. A TLS connection reports only whole records, so when it failed, what reached the
 // connection below is counted instead: a torn record is doubt.
 func (c *countedConn) Write(p []byte) (int, error) {
+	if notAfter := c.notAfter.Load(); notAfter != nil && !time.Now().Before(*notAfter) {
+		return 0, errTooLate
+	}
 	if c.below == nil {
 		n, err := c.Conn.Write(p)
 		c.written.Add(int64(n))

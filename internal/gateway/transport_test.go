@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/huntaze/hybrid-orchestrator/internal/gateway/gatewaysim"
 )
 
 // TestEndlessAnswerIsCut: an answer without end must not hold a send until its deadline, nor fill the memory.
@@ -85,5 +87,62 @@ func TestCloseEndsADial(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("the dial went on")
+	}
+}
+
+// TestNothingIsWrittenAfterTheDeadline: a process that was stopped between the decision to send and the write does
+// not send when it goes on, even if the timer that ends its call has not run yet. Here it never runs.
+func TestNothingIsWrittenAfterTheDeadline(t *testing.T) {
+	t.Parallel()
+	sim, url := newSim(t, gatewaysim.Faults{})
+	client := newClient(t, url, nil)
+	if got := client.Send(context.Background(), testMessage("first")); got.Class != Accepted {
+		t.Fatal(got)
+	}
+	late := withWriteDeadline(timerless{context.Background(), time.Now().Add(-time.Millisecond)})
+	got := client.send(late, testMessage("late"))
+	if got.Class != NotSent || got.Evidence.BytesWritten != 0 || !got.Evidence.Connected {
+		t.Errorf("got %+v", got)
+	}
+	if n := sim.Stats().Arrivals; n != 1 {
+		t.Errorf("%d messages arrived, want the first alone", n)
+	}
+	message := testMessage("spent")
+	message.Since = time.Now().Add(-5 * time.Second) // the whole timeout
+	if got := client.Send(context.Background(), message); got.Class != NotSent {
+		t.Errorf("a call whose time was spent before it began: %+v", got)
+	}
+	// A connection's deadline is that of the request that has it.
+	if got := client.Send(context.Background(), testMessage("second")); got.Class != Accepted {
+		t.Errorf("got %+v", got)
+	}
+	if got, err := client.LookUp(context.Background(), "second"); err != nil || got.Answer != Found {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// timerless is a context with a deadline that nothing enforces.
+type timerless struct {
+	context.Context
+	deadline time.Time
+}
+
+func (c timerless) Deadline() (time.Time, bool) { return c.deadline, true }
+
+// TestLookUpAfterASend: a look-up on a connection whose last send's time has passed is no late send.
+func TestLookUpAfterASend(t *testing.T) {
+	t.Parallel()
+	_, url := newSim(t, gatewaysim.Faults{})
+	client := newClient(t, url, func(c *Config) { c.MaxConnections = 1 })
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for range 20 { // the connection that a send leaves is the one that the next call gets
+		short, done := context.WithTimeout(ctx, 30*time.Millisecond)
+		_ = client.Send(short, testMessage("ref"))
+		<-short.Done()
+		done()
+		if _, err := client.LookUp(ctx, "ref"); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
