@@ -75,6 +75,7 @@ func TestSendCalls(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &sendTest{}
+		begun := time.Now() // the call's timeout counts from before the ledger's entry
 		s.ledger.begin = func(context.Context) (db.Start, error) {
 			time.Sleep(2 * time.Second) // as old as it may be
 			return going, nil
@@ -82,7 +83,7 @@ func TestSendCalls(t *testing.T) {
 		if err := s.work(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		want := gateway.Message{ClientRef: workflowID.String(), UserID: "creator-7", RecipientID: recipient, Content: content, Attempt: 3, Trace: trace}
+		want := gateway.Message{ClientRef: workflowID.String(), UserID: "creator-7", RecipientID: recipient, Content: content, Attempt: 3, Trace: trace, Since: begun}
 		if diff := cmp.Diff([]gateway.Message{want}, s.gateway.messages); diff != "" {
 			t.Errorf("messages (-want +got):\n%s", diff)
 		}
