@@ -78,6 +78,7 @@ func average(times []time.Duration) (mean time.Duration) {
 func TestStrictLimitUnderCrashes(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
+	f.shortVisibility()
 	f.faults(gatewaysim.Faults{Rules: onBothWays(400 * time.Millisecond)})
 	f.start(pick(3, 3, 4))
 	crashes := f.crash(time.Second, pick(6, 8, 40))
