@@ -1,0 +1,116 @@
+package fallback
+
+import (
+	"slices"
+	"time"
+
+	"github.com/huntaze/hybrid-orchestrator/internal/provider"
+	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
+)
+
+// Choose says what to do now for a text that waits for a decision, given what the guard says about each target.
+// A call is noted as begun: the caller makes it.
+func (p Plan) Choose(g Progress, views map[provider.Name]View, now time.Time) (Progress, Next) {
+	c := &g.Checkpoint
+	if c.WaitUntil != nil && now.Before(*c.WaitUntil) {
+		return g, Next{Do: DoWait, Until: *c.WaitUntil, Reason: string(c.WaitsFor)}
+	}
+	c.WaitUntil, c.WaitsFor = nil, ""
+	for {
+		if !p.inTime(c, 0, now) {
+			return p.leaveAll(g, c.Target, Deadline, 0, now)
+		}
+		if c.Target == "" || !slices.Contains(p.Targets, c.Target) {
+			if !p.first(c) {
+				return p.none(g, views, now)
+			}
+		}
+		view := views[c.Target]
+		if view.Admitted {
+			return p.call(g, now), Next{Do: DoCall, Target: c.Target}
+		}
+		if view.Busy && p.waitsForBusy(c, now) {
+			return g, Next{Do: DoWait, Until: view.Until, Reason: string(ScenarioOf(c.Target, provider.ServerError))}
+		}
+		// Closed. What closed it has a row of its own, which says where to go.
+		scenario := ScenarioOf(c.Target, view.Why)
+		if scenario == "" {
+			scenario = ScenarioOf(c.Target, provider.ServerError)
+		}
+		to := provider.Name(p.Matrix.Row(scenario).Fallback)
+		from := c.Target
+		c.Used = append(slices.Clone(c.Used), from)
+		if !slices.Contains(p.Targets, to) || slices.Contains(c.Used, to) {
+			return p.none(g, views, now)
+		}
+		g.note(from, string(to), scenario, now)
+		c.Target, c.Tries, c.Repairs, c.Violations, c.BusySince = to, 0, 0, nil, nil
+	}
+}
+
+// first picks the first target that this chain has not been to.
+func (p Plan) first(c *Checkpoint) bool {
+	for _, name := range p.Targets {
+		if !slices.Contains(c.Used, name) {
+			c.Target = name
+			return true
+		}
+	}
+	return false
+}
+
+// waitsForBusy says whether a busy target is worth a moment more.
+func (p Plan) waitsForBusy(c *Checkpoint, now time.Time) bool {
+	if c.BusySince == nil {
+		c.BusySince = &now
+	}
+	return now.Sub(*c.BusySince) < busyMost
+}
+
+// none ends a chain that has no target left. If none was even tried it goes on as soon as one may be called again.
+func (p Plan) none(g Progress, views map[provider.Name]View, now time.Time) (Progress, Next) {
+	if g.Checkpoint.Failed {
+		return p.leaveAll(g, g.Checkpoint.Target, AllFailed, 0, now)
+	}
+	wait := time.Duration(-1)
+	for _, name := range p.Targets {
+		if left := max(0, views[name].Until.Sub(now)); wait < 0 || left < wait {
+			wait = left
+		}
+	}
+	return p.leaveAll(g, g.Checkpoint.Target, AllOpen, max(wait, 0), now)
+}
+
+func (p Plan) call(g Progress, now time.Time) Progress {
+	c := &g.Checkpoint
+	if c.Began == nil {
+		c.Began = &now
+	}
+	c.Calls++
+	c.BusySince = nil
+	g.Current = workflow.Provider(c.Target)
+	setState(&g.States, c.Target, workflow.ProviderExecuting)
+	if slices.Contains(c.Called, c.Target) {
+		switch c.Target {
+		case provider.Azure:
+			g.Retries.Azure++
+		case provider.OpenAI:
+			g.Retries.OpenAI++
+		}
+	} else {
+		c.Called = append(slices.Clone(c.Called), c.Target)
+	}
+	return g
+}
+
+// Completed notes that the call under way brought a text that may be used.
+func (p Plan) Completed(g Progress) Progress {
+	setState(&g.States, g.Checkpoint.Target, workflow.ProviderCompleted)
+	g.Checkpoint = Checkpoint{Target: g.Checkpoint.Target, Called: g.Checkpoint.Called, Calls: g.Checkpoint.Calls, Waits: g.Checkpoint.Waits}
+	return g
+}
+
+// OverBudget ends a chain because the money is spent.
+func (p Plan) OverBudget(g Progress, wait time.Duration, now time.Time) (Progress, Next) {
+	return p.leaveAll(g, g.Checkpoint.Target, BudgetExceeded, wait, now)
+}
