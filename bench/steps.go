@@ -14,6 +14,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/provider/fallback"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 	"github.com/huntaze/hybrid-orchestrator/jobs"
 	"github.com/huntaze/hybrid-orchestrator/worker"
@@ -182,7 +183,7 @@ func (b *bench) engineSteps(ctx context.Context) (float64, error) {
 		return 0, err
 	}
 	store := db.NewStore(pool, jobs.NewEnqueuer(inserter), db.Config{Timing: db.Timing{Reservation: time.Minute}})
-	engine := worker.NewEngine(onlySteps{store}, slog.New(slog.DiscardHandler), worker.NewMetrics(prometheus.NewRegistry()))
+	engine := worker.NewEngine(onlySteps{store}, slog.New(slog.DiscardHandler), worker.NewMetrics(prometheus.NewRegistry()), fallback.Default().Row(fallback.RateLimiterDown))
 	defer engine.Close()
 	return b.runSteps(ctx, url, pool, n, insertJobs(ctx, ids), &stepWorker{work: func(ctx context.Context, job *river.Job[stepArgs]) error {
 		_, err := engine.Apply(ctx, db.Apply{Workflow: job.Args.Workflow, Event: workflow.EventTextReady})

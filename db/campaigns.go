@@ -42,6 +42,11 @@ func (s *Store) SetCampaignState(ctx context.Context, userID, campaignID string,
 		if tag.RowsAffected() == 0 && state != CampaignCancelled {
 			return fmt.Errorf("campaign %q of account %q is cancelled; that is final", campaignID, userID)
 		}
+		if state != CampaignPaused {
+			if err := s.replan(ctx, tx, userID, campaignID); err != nil {
+				return err
+			}
+		}
 		if state == CampaignRunning {
 			return s.wake(ctx, tx, userID)
 		}
@@ -49,6 +54,28 @@ func (s *Store) SetCampaignState(ctx context.Context, userID, campaignID string,
 			WHERE a.state = 'in_flight' AND w.user_id = $1 AND w.campaign_id = $2`, userID, campaignID).Scan(&change.InFlight)
 	})
 	return change, err
+}
+
+// replan writes jobs for the texts of a campaign that goes on, or ends. A text that was not waiting for it loses
+// nothing: its old job finds that it is not the live one.
+func (s *Store) replan(ctx context.Context, tx pgx.Tx, userID, campaignID string) error {
+	rows, err := tx.Query(ctx, `UPDATE texts SET step = step + 1, due_at = hybrid_clock(), waits_for = '', updated_at = hybrid_clock()
+		WHERE id IN (SELECT id FROM texts WHERE user_id = $1 AND campaign_id = $2 AND state = 'planning' ORDER BY id FOR UPDATE)
+		RETURNING id, step`, userID, campaignID)
+	if err != nil {
+		return fmt.Errorf("texts of the campaign: %w", err)
+	}
+	jobs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Job, error) {
+		j := Job{Kind: workflow.StepPlan}
+		return j, row.Scan(&j.Text, &j.Sequence)
+	})
+	if err != nil {
+		return fmt.Errorf("texts of the campaign: %w", err)
+	}
+	if len(jobs) == 0 {
+		return nil
+	}
+	return s.enqueuer.EnqueueTx(ctx, tx, jobs)
 }
 
 // wake enqueues a look at an account now.

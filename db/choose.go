@@ -172,7 +172,7 @@ func (s *Store) writeChoice(ctx context.Context, tx pgx.Tx, accounts []*account,
 	var history timeline
 	var jobs []Job
 	for _, w := range c.winners {
-		next, steps, err := workflow.Transition(w.record.state, workflow.Event{Kind: workflow.EventReleased, At: now})
+		next, steps, err := workflow.Transition(w.record.state, workflow.Event{Kind: workflow.EventReleased, At: now, Bypass: w.account.request.Bypass})
 		if err != nil {
 			return nil, err
 		}

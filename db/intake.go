@@ -45,6 +45,8 @@ type intake struct {
 	users []string           // the account of each delivery
 	ids   []uuid.UUID        // the workflow of each delivery that is not quarantined
 	fresh map[uuid.UUID]bool // those that are new
+	texts map[int]uuid.UUID  // of the new ones that have only a brief
+	jobs  []Job              // of these texts
 }
 
 func (in *intake) run(ctx context.Context, tx pgx.Tx, release bool, result *IntakeResult) error {
@@ -68,7 +70,7 @@ func (in *intake) run(ctx context.Context, tx pgx.Tx, release bool, result *Inta
 		for _, user := range accounts {
 			result.Released = append(result.Released, Released{UserID: user, Waiting: true, NextToken: -1})
 		}
-		return nil
+		return in.enqueue(ctx, tx, nil)
 	}
 	requests := make([]Release, len(accounts))
 	for i, user := range accounts {
@@ -79,6 +81,11 @@ func (in *intake) run(ctx context.Context, tx pgx.Tx, release bool, result *Inta
 		return err
 	}
 	result.Released = released
+	return in.enqueue(ctx, tx, jobs)
+}
+
+func (in *intake) enqueue(ctx context.Context, tx pgx.Tx, released []Job) error {
+	jobs := slices.Concat(in.jobs, released)
 	if len(jobs) == 0 {
 		return nil
 	}
@@ -180,6 +187,16 @@ func (in *intake) insertWorkflows(ctx context.Context, tx pgx.Tx) error {
 	}
 	var st statements
 	in.queueCampaigns(&st, order)
+	if in.planned(order) {
+		// In the order in which everybody locks: campaigns before their texts.
+		if err := st.run(ctx, tx); err != nil {
+			return err
+		}
+		st = statements{}
+		if err := in.findTexts(ctx, tx, order); err != nil {
+			return err
+		}
+	}
 	in.queueWorkflows(&st, order)
 	return st.run(ctx, tx)
 }
@@ -218,7 +235,8 @@ func (in *intake) queueWorkflows(st *statements, order []int) {
 		ids                                                                = make([]uuid.UUID, 0, n)
 		users, workflows, recipients, campaigns, stages, waits, lastErrors []string
 		states, retries, traces, sqs, contents, briefs                     []string
-		extras                                                             []*string
+		extras, mergeFields                                                []*string
+		texts                                                              []*uuid.UUID
 		priorities                                                         []int16
 		attempts, maxRetries                                               []int32
 		notBefore                                                          []time.Time
@@ -237,6 +255,17 @@ func (in *intake) queueWorkflows(st *statements, order []int) {
 			text := string(m.Extra)
 			extra = &text
 		}
+		var fields *string
+		if len(m.MergeFields) > 0 {
+			encoded, _ := json.Marshal(m.MergeFields)
+			text := string(encoded)
+			fields = &text
+		}
+		var text *uuid.UUID
+		if id, planned := in.texts[i]; planned {
+			text = &id
+		}
+		mergeFields, texts = append(mergeFields, fields), append(texts, text)
 		ids = append(ids, in.ids[i])
 		users, workflows, recipients = append(users, in.users[i]), append(workflows, m.WorkflowID), append(recipients, m.RecipientID)
 		campaigns, stages, waits = append(campaigns, m.CampaignID), append(stages, string(state.Stage)), append(waits, string(state.WaitReason))
@@ -247,14 +276,14 @@ func (in *intake) queueWorkflows(st *statements, order []int) {
 		notBefore = append(notBefore, state.NotBefore)
 	}
 	st.exec("workflows", `INSERT INTO hybrid_workflows (id, user_id, workflow_id, recipient_id, campaign_id, stage, wait_reason, last_error, provider_states,
-			retry_attempts, trace_context, sqs_message_id, content, brief, extra, priority, attempts, max_retries, not_before, created_at, updated_at)
+			retry_attempts, trace_context, sqs_message_id, content, brief, extra, priority, attempts, max_retries, not_before, text, merge_fields, created_at, updated_at)
 		SELECT w.id, w.user_id, w.workflow_id, w.recipient_id, w.campaign_id, w.stage, w.wait_reason, w.last_error, w.provider_states::jsonb,
-			w.retry_attempts::jsonb, w.trace_context::jsonb, w.sqs_message_id, w.content, w.brief, w.extra::jsonb, w.priority, w.attempts, w.max_retries, w.not_before, $20, $20
+			w.retry_attempts::jsonb, w.trace_context::jsonb, w.sqs_message_id, w.content, w.brief, w.extra::jsonb, w.priority, w.attempts, w.max_retries, w.not_before, w.text, w.merge_fields::jsonb, $22, $22
 		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
-			$12::text[], $13::text[], $14::text[], $15::text[], $16::smallint[], $17::int[], $18::int[], $19::timestamptz[])
+			$12::text[], $13::text[], $14::text[], $15::text[], $16::smallint[], $17::int[], $18::int[], $19::timestamptz[], $20::uuid[], $21::text[])
 			AS w(id, user_id, workflow_id, recipient_id, campaign_id, stage, wait_reason, last_error, provider_states, retry_attempts, trace_context,
-			sqs_message_id, content, brief, extra, priority, attempts, max_retries, not_before)`,
-		ids, users, workflows, recipients, campaigns, stages, waits, lastErrors, states, retries, traces, sqs, contents, briefs, extras, priorities, attempts, maxRetries, notBefore, in.now)
+			sqs_message_id, content, brief, extra, priority, attempts, max_retries, not_before, text, merge_fields)`,
+		ids, users, workflows, recipients, campaigns, stages, waits, lastErrors, states, retries, traces, sqs, contents, briefs, extras, priorities, attempts, maxRetries, notBefore, texts, mergeFields, in.now)
 }
 
 // answer says what became of each delivery, and lists the accounts that have a new message.

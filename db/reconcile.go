@@ -19,6 +19,7 @@ type Reconciled struct {
 	Unasked   int // doubts whose look-up was lost: asked again
 	Orphaned  int // messages "sending" without an open attempt: parked again
 	Unwoken   int // accounts with parked messages and no wake-up: woken
+	Unplanned int // texts whose job was lost: given another
 	Cancelled int // messages of cancelled campaigns: closed
 	Pruned    int // rows nobody needs any more: deleted
 }
@@ -39,7 +40,7 @@ func (s *Store) Reconcile(ctx context.Context) (r Reconciled, err error) {
 		do   func(context.Context, *Reconciled) error
 	}{
 		{"expired reservations", s.returnExpired}, {"abandoned calls", s.doubtAbandoned}, {"unasked doubts", s.askUnasked},
-		{"orphans", s.requeueOrphans}, {"cancelled campaigns", s.closeCancelled}, {"tokens", s.syncTokens},
+		{"orphans", s.requeueOrphans}, {"lost plans", s.replanLost}, {"cancelled campaigns", s.closeCancelled}, {"tokens", s.syncTokens},
 		{"unwoken accounts", s.wakeUnwoken}, {"old rows", s.prune},
 	} {
 		// One that fails must not keep the others from their work: a limiter that is down is no reason not to

@@ -26,9 +26,10 @@ import (
 type Job struct {
 	Kind     workflow.StepKind
 	Workflow uuid.UUID         // send, resolve
-	Sequence int               // send, resolve: the attempt
+	Text     uuid.UUID         // plan
+	Sequence int               // send, resolve: the attempt; plan: the step
 	UserID   string            // release: the account
-	Priority workflow.Priority // send
+	Priority workflow.Priority // send, plan
 	At       time.Time         // not before; zero: at once
 }
 
@@ -53,8 +54,9 @@ func (t Timing) hold() time.Duration { return t.Reservation + t.CallTimeout + t.
 // Config is what a Store needs to know.
 type Config struct {
 	Timing        Timing
-	DefaultUserID string // the account of messages that name none; empty: they are quarantined
-	Worker        string // names this process in the ledger
+	DefaultUserID string    // the account of messages that name none; empty: they are quarantined
+	Worker        string    // names this process in the ledger
+	Planning      *Planning // how texts are written; nil: not by this process
 }
 
 // Store runs the fleet's transactions. It is safe for concurrent use.

@@ -61,8 +61,10 @@ type updates struct {
 	errors    []string
 	states    []string
 	retries   []string
+	fallbacks []string // new entries of the history; empty: none
 }
 
+// add notes a transition. A record is read without its history, so that what a state has of it is new.
 func (u *updates) add(r record, s workflow.State, sequence int) {
 	states, _ := json.Marshal(s.ProviderStates)
 	retries, _ := json.Marshal(s.RetryAttempts)
@@ -76,20 +78,33 @@ func (u *updates) add(r record, s workflow.State, sequence int) {
 	u.errors = append(u.errors, s.LastError)
 	u.states = append(u.states, string(states))
 	u.retries = append(u.retries, string(retries))
+	fallbacks := ""
+	if len(s.FallbackHistory) > 0 {
+		entries, _ := json.Marshal(s.FallbackHistory)
+		fallbacks = string(entries)
+	}
+	u.fallbacks = append(u.fallbacks, fallbacks)
 }
+
+// fallbacksKept bounds a message's history: from then on each entry takes the place of the oldest.
+const fallbacksKept = "100"
 
 var updateRecordsSQL = `
 UPDATE hybrid_workflows w
 SET version = w.version + 1, send_sequence = u.sequence, stage = u.stage, not_before = u.not_before, attempts = u.attempts,
     wait_reason = u.wait_reason, last_error = u.last_error, provider_states = u.provider_states::jsonb,
-    retry_attempts = u.retry_attempts::jsonb, updated_at = $11
-FROM ` + few("id, version, sequence, stage, not_before, attempts, wait_reason, last_error, provider_states, retry_attempts",
-	"$1::uuid[]", "$2::bigint[]", "$3::int[]", "$4::text[]", "$5::timestamptz[]", "$6::int[]", "$7::text[]", "$8::text[]", "$9::text[]", "$10::text[]") + ` u
+    retry_attempts = u.retry_attempts::jsonb, updated_at = $12,
+    fallback_history = CASE
+        WHEN u.fallbacks = '' THEN w.fallback_history
+        WHEN jsonb_array_length(w.fallback_history) < ` + fallbacksKept + ` THEN w.fallback_history || u.fallbacks::jsonb
+        ELSE w.fallback_history - 0 || u.fallbacks::jsonb END
+FROM ` + few("id, version, sequence, stage, not_before, attempts, wait_reason, last_error, provider_states, retry_attempts, fallbacks",
+	"$1::uuid[]", "$2::bigint[]", "$3::int[]", "$4::text[]", "$5::timestamptz[]", "$6::int[]", "$7::text[]", "$8::text[]", "$9::text[]", "$10::text[]", "$11::text[]") + ` u
 WHERE w.id = u.id AND w.version = u.version
 RETURNING w.id`
 
 func (u *updates) args(at time.Time) []any {
-	return []any{u.ids, u.versions, u.sequences, u.stages, u.notBefore, u.attempts, u.waits, u.errors, u.states, u.retries, at}
+	return []any{u.ids, u.versions, u.sequences, u.stages, u.notBefore, u.attempts, u.waits, u.errors, u.states, u.retries, u.fallbacks, at}
 }
 
 // timeline collects events for one insert.

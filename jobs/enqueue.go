@@ -45,6 +45,8 @@ func argsOf(step db.Job) (river.JobArgs, error) {
 	switch step.Kind {
 	case workflow.StepSend:
 		return SendArgs{Workflow: step.Workflow, Sequence: step.Sequence}, nil
+	case workflow.StepPlan:
+		return PlanArgs{Text: step.Text, Step: step.Sequence}, nil
 	case workflow.StepRelease:
 		return ReleaseArgs{UserID: step.UserID, WakeAt: step.At}, nil
 	case workflow.StepResolve:

@@ -36,7 +36,7 @@ func (w *ReconcileWorker) Work(ctx context.Context, _ *river.Job[ReconcileArgs])
 			level = slog.LevelInfo // housekeeping
 		}
 		w.logger.Log(ctx, level, "reconcile", "expired", done.Expired, "abandoned", done.Abandoned, "unasked", done.Unasked,
-			"orphaned", done.Orphaned, "unwoken", done.Unwoken, "cancelled", done.Cancelled, "pruned", done.Pruned)
+			"orphaned", done.Orphaned, "unwoken", done.Unwoken, "unplanned", done.Unplanned, "cancelled", done.Cancelled, "pruned", done.Pruned)
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/huntaze/hybrid-orchestrator/internal/text"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
@@ -34,9 +35,21 @@ const (
 	fieldPriority     = "priority"
 )
 
+// The fields that go beyond the contract: they say how a text is written from a brief.
+const (
+	fieldMergeFields = "mergeFields" // {"name":"Ann"}: the recipient's own words for {{name}} and the like
+	fieldTextPer     = "textPer"     // campaign (default): all its messages share the text; recipient: a text of its own
+)
+
+// The values of textPer.
+const (
+	textPerCampaign  = "campaign"
+	textPerRecipient = "recipient"
+)
+
 var contractFields = []string{
 	fieldWorkflowID, fieldRecipientID, fieldContent, fieldBrief, fieldAttempts, fieldMaxRetries,
-	fieldScheduledFor, fieldLastError, fieldUserID, fieldCampaignID, fieldPriority,
+	fieldScheduledFor, fieldLastError, fieldUserID, fieldCampaignID, fieldPriority, fieldMergeFields, fieldTextPer,
 }
 
 // Decode reads the body of a message by the contract, or says why it can't be used; with a problem the message
@@ -80,10 +93,17 @@ func Decode(body []byte, attributes Attributes, limits Limits) (workflow.Message
 		MaxRetries:  d.count(fieldMaxRetries, 0, MaxCount, workflow.DefaultMaxRetries),
 		NotBefore:   d.schedule(),
 		LastError:   cut(d.text(fieldLastError), MaxErrorCharacters),
+		MergeFields: d.mergeFields(),
+		OwnText:     d.ownText(),
 		Extra:       joinMembers(extra),
 	}
 	if message.Content == "" && message.Brief == "" {
 		d.fail(fieldContent, "is missing or empty, and so is brief", "give the text to send as content, or what to write about as brief")
+	}
+	if message.Content == "" && message.Brief != "" {
+		if err := text.CheckBrief(message.Brief); err != nil {
+			d.fail(fieldBrief, err.Error(), "shorten it")
+		}
 	}
 	if message.UserID == "" {
 		message.UserID = attributes[AttributeUserID]
@@ -226,6 +246,49 @@ func (d *decoder) schedule() time.Time {
 		return time.Time{}
 	}
 	return moment.UTC().Truncate(time.Microsecond)
+}
+
+// mergeFields returns the recipient's own words: strings, or numbers as they are written.
+func (d *decoder) mergeFields() map[string]string {
+	raw, ok := d.fields[fieldMergeFields]
+	if !ok {
+		return nil
+	}
+	const remedy = `give an object of strings, like {"name":"Ann"}`
+	var values map[string]json.RawMessage
+	if kind := kindOf(raw); kind != "an object" || json.Unmarshal(raw, &values) != nil {
+		d.fail(fieldMergeFields, "is "+kind+", it must be an object", remedy)
+		return nil
+	}
+	fields := make(map[string]string, len(values))
+	for name, value := range values {
+		switch kind := kindOf(value); kind {
+		case "null":
+		case "a string":
+			fields[name] = unquote(value)
+		case "a number":
+			fields[name] = string(value)
+		default:
+			d.fail(fieldMergeFields, "has "+kind+" as a value, it must be a string", remedy)
+			return nil
+		}
+	}
+	if err := text.CheckFields(fields); err != nil {
+		d.fail(fieldMergeFields, err.Error(), remedy)
+		return nil
+	}
+	return fields
+}
+
+func (d *decoder) ownText() bool {
+	switch d.text(fieldTextPer) {
+	case "", textPerCampaign:
+		return false
+	case textPerRecipient:
+		return true
+	}
+	d.fail(fieldTextPer, "is neither campaign nor recipient", "leave it out, or give one of the two")
+	return false
 }
 
 // joinMembers makes one JSON object of members, each exactly as it came; nil for none.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/provider/fallback"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 	"github.com/huntaze/hybrid-orchestrator/jobs"
 )
@@ -19,9 +20,6 @@ const (
 	groupMost = 250
 	// groupTimeout is when a transaction is given up.
 	groupTimeout = 30 * time.Second
-	// limiterRetry is the pause before the one retry that a limiter gets before the bypass (fallback row
-	// rate_limiter_down).
-	limiterRetry = 2 * time.Second
 	// releaseRetry is the pause after a release that failed for another reason, such as a database that is away.
 	releaseRetry = 2 * time.Second
 	// bypassFor is how long a process stays in bypass before it tries the limiter again.
@@ -38,6 +36,7 @@ type Store interface {
 	Begin(ctx context.Context, attempts []db.Attempt) ([]db.Start, error)
 	Finish(ctx context.Context, reports []db.Finish, tokens bool) ([]db.Finished, error)
 	Apply(ctx context.Context, events []db.Apply) ([]db.Applied, error)
+	Plan(ctx context.Context, steps []db.PlanStep) ([]db.PlanNext, error)
 	AdoptDatabase(ctx context.Context) (time.Time, error)
 	Ping(ctx context.Context) error
 }
@@ -55,26 +54,31 @@ type Engine struct {
 	finishes *group[db.Finish, db.Finished]
 	releases *group[db.Release, db.Released]
 	applies  *group[db.Apply, db.Applied]
+	plans    *group[db.PlanStep, db.PlanNext]
 	timers   *timers
 
 	background sync.WaitGroup // looks that timers started
 	lifetime   context.Context
 	end        context.CancelFunc
 
+	limiterDown fallback.Row // what to do when the limiter does not answer
+
 	mu         sync.Mutex
-	suspicion  time.Duration // when the limiter failed first; 0: it did not
+	suspicion  time.Duration // when the limiter failed last; 0: it did not
+	retries    int           // that it has had since
 	bypassEnds time.Duration // 0: no bypass
 }
 
-// NewEngine starts an engine on a store.
-func NewEngine(store Store, logger *slog.Logger, metrics *Metrics) *Engine {
+// NewEngine starts an engine on a store. The row says what happens when the limiter does not answer.
+func NewEngine(store Store, logger *slog.Logger, metrics *Metrics, limiterDown fallback.Row) *Engine {
 	start := time.Now()
-	e := &Engine{store: store, logger: logger, metrics: metrics, now: func() time.Duration { return time.Since(start) }, paces: newPaces()}
+	e := &Engine{store: store, logger: logger, metrics: metrics, now: func() time.Duration { return time.Since(start) }, paces: newPaces(), limiterDown: limiterDown}
 	e.lifetime, e.end = context.WithCancel(context.Background())
 	e.begins = newGroup(groupMost, 2, groupTimeout, e.beginAll)
 	e.finishes = newGroup(groupMost, 2, groupTimeout, e.finishAll)
 	e.releases = newGroup(groupMost, 2, groupTimeout, e.releaseAll)
 	e.applies = newGroup(groupMost, 2, groupTimeout, e.applyAll)
+	e.plans = newGroup(groupMost, 1, groupTimeout, e.planAll) // its transactions lock the same rows
 	e.timers = newTimers(e.now, e.look)
 	return e
 }
@@ -87,6 +91,7 @@ func (e *Engine) Close() {
 	e.finishes.close()
 	e.releases.close()
 	e.applies.close()
+	e.plans.close()
 	e.background.Wait()
 }
 
@@ -119,6 +124,25 @@ func (e *Engine) applyAll(ctx context.Context, events []db.Apply) ([]db.Applied,
 	applied, err := e.store.Apply(ctx, events)
 	e.metrics.transaction("apply", len(events), begin, err)
 	return applied, err
+}
+
+// Plan implements jobs.Planner.
+func (e *Engine) Plan(ctx context.Context, step db.PlanStep) (db.PlanNext, error) {
+	next, err := e.plans.do(ctx, step)
+	if err == nil {
+		e.metrics.plan(step, next)
+		for user, in := range next.Wakes {
+			e.timers.set(user, in)
+		}
+	}
+	return next, err
+}
+
+func (e *Engine) planAll(ctx context.Context, steps []db.PlanStep) ([]db.PlanNext, error) {
+	begin := time.Now()
+	next, err := e.store.Plan(ctx, steps)
+	e.metrics.transaction("plan", len(steps), begin, err)
+	return next, err
 }
 
 func (e *Engine) beginAll(ctx context.Context, attempts []db.Attempt) ([]db.Start, error) {
@@ -241,7 +265,7 @@ func (e *Engine) releaseAll(ctx context.Context, requests []db.Release) ([]db.Re
 		e.adopt(ctx)
 	case errors.Is(err, db.ErrLimiterDown):
 		e.suspect(err)
-		again := limiterRetry
+		again := e.limiterDown.Delay
 		if !bypass && e.bypassed() {
 			again = 0 // that was the retry: now without the limiter
 		}
@@ -306,31 +330,37 @@ func (e *Engine) bypassed() bool {
 	defer e.mu.Unlock()
 	if e.bypassEnds != 0 && e.now() >= e.bypassEnds {
 		e.bypassEnds = 0
-		e.suspicion = e.now() - limiterRetry // one failure more is enough
+		e.suspicion, e.retries = max(e.now()-e.limiterDown.Delay, 1), max(e.limiterDown.MaxRetries-1, 0) // one failure more is enough
 		e.logger.Info("trying the rate limiter again")
 	}
 	e.metrics.bypass(e.bypassEnds != 0)
 	return e.bypassEnds != 0
 }
 
-// suspect notes that the limiter failed. The second failure, after the retry's pause, starts the bypass.
+// suspect notes that the limiter failed. When it still does after its retries, the bypass begins.
 func (e *Engine) suspect(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := e.now()
 	switch {
 	case e.bypassEnds != 0:
-	case e.suspicion == 0:
-		e.suspicion = max(now, 1)
-		e.logger.Warn("the rate limiter does not answer; one retry follows", "in", limiterRetry, "error", err)
-	case now-e.suspicion >= limiterRetry-50*time.Millisecond:
-		e.bypassEnds = now + bypassFor
-		e.logger.Warn("bypass_with_warning: sending at a local pace; the ledger still refuses what exceeds the limit", "for", bypassFor, "error", err)
+		return
+	case e.suspicion != 0 && now-e.suspicion < e.limiterDown.Delay-50*time.Millisecond:
+		return // the same failure, seen by another transaction
+	case e.suspicion != 0:
+		e.retries++
 	}
+	e.suspicion = max(now, 1)
+	if e.retries < e.limiterDown.MaxRetries {
+		e.logger.Warn("the rate limiter does not answer; it is tried again", "in", e.limiterDown.Delay, "retry", e.retries+1, "of", e.limiterDown.MaxRetries, "error", err)
+		return
+	}
+	e.bypassEnds, e.retries = now+bypassFor, 0
+	e.logger.Warn("bypass_with_warning: sending at a local pace; the ledger still refuses what exceeds the limit", "for", bypassFor, "error", err)
 }
 
 func (e *Engine) trust() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.suspicion = 0
+	e.suspicion, e.retries = 0, 0
 }

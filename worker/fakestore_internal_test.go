@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/provider/fallback"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
@@ -26,6 +27,7 @@ type fakeStore struct {
 	begins    [][]db.Attempt
 	finishes  []finishCall
 	applies   [][]db.Apply
+	plans     [][]db.PlanStep
 	adoptions int
 
 	// What answers; nil: the simplest success.
@@ -34,6 +36,7 @@ type fakeStore struct {
 	begin   func(attempts []db.Attempt) ([]db.Start, error)
 	finish  func(reports []db.Finish, tokens bool) ([]db.Finished, error)
 	apply   func(events []db.Apply) ([]db.Applied, error)
+	plan    func(steps []db.PlanStep) ([]db.PlanNext, error)
 	adopt   func() (time.Time, error)
 	ping    error
 }
@@ -64,6 +67,16 @@ type finishCall struct {
 	at      time.Duration
 	reports []db.Finish
 	tokens  bool
+}
+
+func (s *fakeStore) Plan(_ context.Context, steps []db.PlanStep) ([]db.PlanNext, error) {
+	s.mu.Lock()
+	s.plans = append(s.plans, steps)
+	s.mu.Unlock()
+	if s.plan != nil {
+		return s.plan(steps)
+	}
+	return make([]db.PlanNext, len(steps)), nil
 }
 
 func (s *fakeStore) elapsed() time.Duration { return time.Since(s.began) }
@@ -177,7 +190,7 @@ func withEngine(t *testing.T, do func(e *engineTest)) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := &engineTest{T: t, store: &fakeStore{began: time.Now()}, log: &logText{}, registry: prometheus.NewRegistry()}
-		e.Engine = NewEngine(e.store, slog.New(slog.NewTextHandler(e.log, nil)), NewMetrics(e.registry))
+		e.Engine = NewEngine(e.store, slog.New(slog.NewTextHandler(e.log, nil)), NewMetrics(e.registry), fallback.Default().Row(fallback.RateLimiterDown))
 		defer func() {
 			if !e.closed {
 				e.Close()

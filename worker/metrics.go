@@ -1,11 +1,13 @@
 package worker
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/provider/fallback"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
@@ -19,6 +21,10 @@ type Metrics struct {
 	grouped      *prometheus.HistogramVec
 	durations    *prometheus.HistogramVec
 	bypassed     prometheus.Gauge
+	calls        *prometheus.CounterVec
+	tokens       *prometheus.CounterVec
+	fallbacks    *prometheus.CounterVec
+	texts        *prometheus.CounterVec
 }
 
 // NewMetrics registers the worker's metrics.
@@ -33,6 +39,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		durations:    prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "huntaze_transaction_duration_seconds", Help: "Time that a transaction of the engine took, by operation.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}, []string{"operation"}),
 		bypassed:     prometheus.NewGauge(prometheus.GaugeOpts{Name: "huntaze_limiter_bypass", Help: "1 while this process sends without the rate limiter."}),
 	}
+	m.calls = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "huntaze_provider_calls_total", Help: "Calls to providers, by how they ended."}, []string{"provider", "class"})
+	m.tokens = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "huntaze_provider_tokens_total", Help: "Tokens of calls, as far as their usage is known."}, []string{"provider", "kind"})
+	m.fallbacks = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "huntaze_plan_fallbacks_total", Help: "Fallbacks of texts, by scenario and where to."}, []string{"scenario", "to"})
+	m.texts = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "huntaze_plan_messages_total", Help: "Messages whose text became ready, by who wrote it, or could not be had (none)."}, []string{"source"})
+	r.MustRegister(m.calls, m.tokens, m.fallbacks, m.texts)
 	r.MustRegister(m.intakes, m.releases, m.outcomes, m.elapsed, m.transactions, m.grouped, m.durations, m.bypassed)
 	return m
 }
@@ -56,6 +67,27 @@ func (m *Metrics) transaction(operation string, requests int, begin time.Time, e
 	}
 	m.transactions.WithLabelValues(operation, result).Inc()
 	m.grouped.WithLabelValues(operation).Observe(float64(requests))
+}
+
+// plan counts a step of a text: the call that it reported, and what it decided.
+func (m *Metrics) plan(step db.PlanStep, next db.PlanNext) {
+	if e := step.Ended; e != nil {
+		class := string(e.Result.Class)
+		if len(e.Violations) > 0 {
+			class = string(fallback.GateFailed)
+		}
+		m.calls.WithLabelValues(string(e.Provider), class).Inc()
+		if e.Result.Usage.Known {
+			m.tokens.WithLabelValues(string(e.Provider), "input").Add(float64(e.Result.Usage.Input))
+			m.tokens.WithLabelValues(string(e.Provider), "output").Add(float64(e.Result.Usage.Output))
+		}
+	}
+	for _, f := range next.Fallbacks {
+		m.fallbacks.WithLabelValues(f.Reason, f.To).Inc()
+	}
+	if next.Moved > 0 {
+		m.texts.WithLabelValues(cmp.Or(next.Source, "none")).Add(float64(next.Moved))
+	}
 }
 
 func (m *Metrics) bypass(on bool) {

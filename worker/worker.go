@@ -22,6 +22,7 @@ import (
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/gateway"
 	"github.com/huntaze/hybrid-orchestrator/internal/limit"
+	"github.com/huntaze/hybrid-orchestrator/internal/provider/fallback"
 	"github.com/huntaze/hybrid-orchestrator/jobs"
 	"github.com/huntaze/hybrid-orchestrator/queue"
 )
@@ -41,7 +42,9 @@ type Config struct {
 	Account          limit.Rules   // seed the rules of a new database
 	Recipient        limit.Rules
 	Guard            time.Duration
-	RateLimitedDelay time.Duration // rest of an account after a 429 that does not say how long
+	RateLimitedDelay time.Duration   // rest of an account after a 429 that does not say how long; 0: by the matrix
+	Matrix           fallback.Matrix // zero: the embedded one
+	Providers        Providers
 	Queue            queue.Config
 	SQS              queue.API // nil: no bridge
 	AdminAddr        string    // empty: no listener
@@ -71,6 +74,7 @@ type Worker struct {
 	store   *db.Store
 	engine  *Engine
 	client  *river.Client[pgx.Tx]
+	author  *jobs.Author // nil: no provider
 	gateway *gateway.Client
 	bridge  *queue.Bridge
 	admin   *http.Server
@@ -87,6 +91,10 @@ type cleanup struct {
 
 // New builds a worker without starting it. What was opened is closed again when something fails.
 func New(ctx context.Context, config Config) (_ *Worker, err error) {
+	if config.Matrix.IsZero() {
+		config.Matrix = fallback.Default()
+	}
+	config.RateLimitedDelay = cmp.Or(config.RateLimitedDelay, config.Matrix.Row(fallback.OnlyFansRateLimited).Delay)
 	w := &Worker{config: config, logger: config.Logger, health: &health{}}
 	defer func() {
 		if err != nil {
@@ -108,11 +116,15 @@ func New(ctx context.Context, config Config) (_ *Worker, err error) {
 	w.onClose("gateway", func(context.Context) error { w.gateway.Close(); return nil })
 	registry := prometheus.NewRegistry()
 	enqueuer := &lateEnqueuer{}
+	planning, err := w.planning()
+	if err != nil {
+		return nil, err
+	}
 	w.store = db.NewStore(w.pool, enqueuer, db.Config{
 		Timing:        db.Timing{Reservation: cmp.Or(config.Reservation, db.DefaultReservation), CallTimeout: config.Gateway.Timeout, Settle: config.Settle},
-		DefaultUserID: config.DefaultUserID, Worker: config.Name,
+		DefaultUserID: config.DefaultUserID, Worker: config.Name, Planning: planning,
 	})
-	w.engine = NewEngine(w.store, w.logger, NewMetrics(registry))
+	w.engine = NewEngine(w.store, w.logger, NewMetrics(registry), config.Matrix.Row(fallback.RateLimiterDown))
 	w.onClose("engine", func(context.Context) error { w.engine.Close(); return nil })
 	if w.client, err = river.NewClient(riverpgxv5.New(w.river), w.riverConfig()); err != nil {
 		return nil, fmt.Errorf("river: %w", err)
@@ -153,18 +165,20 @@ func (w *Worker) riverConfig() *river.Config {
 	river.AddWorker(workers, jobs.NewReleaseWorker(w.engine))
 	river.AddWorker(workers, jobs.NewResolveWorker(w.store, w.engine, w.gateway, w.logger))
 	river.AddWorker(workers, jobs.NewReconcileWorker(w.store, w.logger))
+	queues := map[string]river.QueueConfig{
+		jobs.QueueSend:  {MaxWorkers: w.config.SendWorkers},
+		jobs.QueueSteps: {MaxWorkers: w.config.StepWorkers},
+	}
+	w.workPlans(workers, queues)
 	every := w.config.ReconcileEvery
 	if every == 0 {
 		every = reconcileEvery
 	}
 	return &river.Config{
-		ID:     w.config.Name,
-		Schema: db.RiverSchema,
-		Logger: w.logger,
-		Queues: map[string]river.QueueConfig{
-			jobs.QueueSend:  {MaxWorkers: w.config.SendWorkers},
-			jobs.QueueSteps: {MaxWorkers: w.config.StepWorkers},
-		},
+		ID:                   w.config.Name,
+		Schema:               db.RiverSchema,
+		Logger:               w.logger,
+		Queues:               queues,
 		Workers:              workers,
 		PeriodicJobs:         []*river.PeriodicJob{jobs.ReconcilePeriodically(every)},
 		FetchCooldown:        fetchCooldown,
@@ -242,6 +256,9 @@ func (w *Worker) start(ctx context.Context) error {
 	}
 	w.warnOfOtherLimits(policies)
 	w.engine.adopt(ctx)
+	if err := w.beSeen(ctx); err != nil {
+		return err
+	}
 	if err := w.client.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("river: %w", err)
 	}

@@ -41,6 +41,9 @@ type Message struct {
 	MaxRetries  int
 	NotBefore   time.Time // zero: now
 	LastError   string
+	// MergeFields are the recipient's own words for {{name}} and the like in a text that is written from a brief.
+	MergeFields map[string]string
+	OwnText     bool            // the text is to be written for this recipient alone, not for its campaign
 	Extra       json.RawMessage // fields that the contract does not name, kept as they came; nil when there are none
 	Trace       TraceContext
 }

@@ -1,8 +1,10 @@
 package workflow
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -36,6 +38,36 @@ type Event struct {
 	Reason  string     // a machine word or short safe sentence; never a message's content
 	RetryAt time.Time  // NotSent, RateLimited, Deferred: not before; Unknown: when to ask the look-up
 	Wait    WaitReason // Deferred: why
+	Bypass  bool       // Released: without the rate limiter
+	Writing *Writing   // TextReady, TextFailed: how its text was written; nil: nobody tried
+}
+
+// Writing is what the state says of the writing of a text.
+type Writing struct {
+	CurrentProvider Provider
+	Azure, OpenAI   ProviderState
+	Retries         RetryAttempts // of the two
+	History         []Fallback
+	Checkpoint      json.RawMessage
+}
+
+// take puts into a state how its text was written.
+func (s State) take(w *Writing) State {
+	if w == nil {
+		return s
+	}
+	s.CurrentProvider = w.CurrentProvider
+	s.ProviderStates.Azure, s.ProviderStates.OpenAI = w.Azure, w.OpenAI
+	s.RetryAttempts.Azure, s.RetryAttempts.OpenAI = w.Retries.Azure, w.Retries.OpenAI
+	s.FallbackHistory = slices.Concat(s.FallbackHistory, w.History)
+	s.CheckpointData = w.Checkpoint
+	return s
+}
+
+// fallBack adds to a state's history.
+func (s State) fallBack(from, to, reason string, at time.Time) State {
+	s.FallbackHistory = append(slices.Clone(s.FallbackHistory), Fallback{From: from, To: to, Reason: reason, Timestamp: at.UTC()})
+	return s
 }
 
 // StepKind names a unit of work that is to follow.
@@ -92,6 +124,7 @@ func accepted(s State) State {
 func planning(s State, e Event) (State, []Step, error) {
 	switch e.Kind {
 	case EventTextReady:
+		s = s.take(e.Writing)
 		s.Stage = StageQueued
 		s.WaitReason = WaitNone
 		if s.NotBefore.After(e.At) {
@@ -99,7 +132,7 @@ func planning(s State, e Event) (State, []Step, error) {
 		}
 		return s, []Step{{Kind: StepRelease, At: s.NotBefore}}, nil
 	case EventTextFailed:
-		return fail(s, e), nil, nil
+		return fail(s.take(e.Writing), e), nil, nil
 	case EventCancelled, EventExpired:
 		return stop(s, e), nil, nil
 	}
@@ -113,6 +146,9 @@ func queued(s State, e Event) (State, []Step, error) {
 		s.WaitReason = WaitNone
 		s.ProviderStates.RateLimiter = ProviderApproved
 		s.ProviderStates.OnlyFans = ProviderSending
+		if e.Bypass {
+			s = s.fallBack("rateLimiter", "bypass_with_warning", "rate_limiter_down", e.At)
+		}
 		return s, []Step{{Kind: StepSend}}, nil
 	case EventDeferred:
 		s.NotBefore = later(s.NotBefore, e.RetryAt)
@@ -135,6 +171,7 @@ func attempted(s State, e Event) (State, []Step, error) {
 		return requeue(s, e, WaitNone, ProviderPending)
 	case EventRateLimited:
 		s.LastError = e.Reason
+		s = s.fallBack("onlyFans", "queue", "onlyfans_rate_limited", e.At)
 		return requeue(s, e, WaitNone, ProviderRateLimited)
 	case EventNotSent:
 		s.Attempts++

@@ -104,6 +104,9 @@ type Matrix struct {
 // Row returns the row of a scenario. There is one for each of Scenarios.
 func (m Matrix) Row(s Scenario) Row { return m.rows[s] }
 
+// IsZero says that no matrix was given.
+func (m Matrix) IsZero() bool { return m.rows == nil }
+
 // Bounds returns what keeps chains finite.
 func (m Matrix) Bounds() Bounds { return m.bounds }
 
