@@ -30,7 +30,7 @@ var strata = [][]string{
 	{"internal/pgtest"},
 	{"db"},
 	{"migrations"},
-	{"internal/gateway/gatewaysim"},
+	{"internal/gateway/gatewaysim", "internal/provider/providersim"},
 	capabilities,
 	{"internal/workflow"},
 	{"queue/sqstest", "deploy", "internal/archtest"},
@@ -39,13 +39,13 @@ var strata = [][]string{
 
 // capabilities do one thing each and know of nothing else of ours than the domain's words.
 var capabilities = []string{
-	"internal/limit", "internal/provider", "internal/gateway", "internal/cost", "internal/flags", "internal/config",
+	"internal/limit", "internal/text", "internal/provider", "internal/gateway", "internal/cost", "internal/flags", "internal/config",
 	"internal/telemetry", "internal/trace", "internal/devstack/localpg",
 }
 
 // testSupport is for tests, and for the commands that show a newcomer everything in one process.
 var (
-	testSupport     = []string{"queue/sqstest", "internal/pgtest", "internal/gateway/gatewaysim"}
+	testSupport     = []string{"queue/sqstest", "internal/pgtest", "internal/gateway/gatewaysim", "internal/provider/providersim"}
 	testSupportUser = []string{"internal/devstack", "internal/cli", "bench", "e2e"}
 )
 
@@ -96,17 +96,18 @@ func (p goPackage) violations() []string {
 func TestViolationsAreSeen(t *testing.T) {
 	t.Parallel()
 	allowed := map[string][]string{
-		"cmd/huntaze":                 {"internal/cli"},
-		"internal/cli":                {"worker", "internal/devstack", "internal/config", "queue/sqstest", "internal/gateway/gatewaysim"},
-		"internal/devstack":           {"worker", "internal/devstack/localpg", "queue/sqstest", "internal/gateway/gatewaysim"},
-		"worker":                      {"jobs", "queue", "db", "internal/limit"},
-		"jobs":                        {"db", "internal/gateway", "internal/workflow"},
-		"queue":                       {"queue/inner", "db", "internal/trace"},
-		"db":                          {"migrations", "internal/limit"},
-		"internal/pgtest":             {"db", "migrations", "internal/devstack/localpg"},
-		"internal/gateway":            {"internal/workflow"},
-		"internal/gateway/gatewaysim": {"internal/gateway"},
-		"e2e":                         {"worker", "internal/pgtest"},
+		"cmd/huntaze":                   {"internal/cli"},
+		"internal/cli":                  {"worker", "internal/devstack", "internal/config", "queue/sqstest", "internal/gateway/gatewaysim", "internal/provider/providersim"},
+		"internal/devstack":             {"worker", "internal/devstack/localpg", "queue/sqstest", "internal/gateway/gatewaysim", "internal/provider/providersim"},
+		"worker":                        {"jobs", "queue", "db", "internal/limit"},
+		"jobs":                          {"db", "internal/gateway", "internal/workflow"},
+		"queue":                         {"queue/inner", "db", "internal/trace"},
+		"db":                            {"migrations", "internal/limit"},
+		"internal/pgtest":               {"db", "migrations", "internal/devstack/localpg"},
+		"internal/gateway":              {"internal/workflow"},
+		"internal/gateway/gatewaysim":   {"internal/gateway"},
+		"internal/provider/providersim": {"internal/provider"},
+		"e2e":                           {"worker", "internal/pgtest"},
 	}
 	for from, list := range allowed {
 		for _, to := range list {
@@ -119,6 +120,7 @@ func TestViolationsAreSeen(t *testing.T) {
 		"internal/workflow":      {"internal/limit", "db"},
 		"internal/limit":         {"db", "internal/config", "jobs"},
 		"internal/gateway":       {"internal/trace", "internal/gateway/gatewaysim"},
+		"internal/provider":      {"internal/gateway", "internal/provider/providersim"},
 		"db":                     {"jobs", "worker", "internal/pgtest"},
 		"jobs":                   {"queue", "worker", "internal/pgtest"},
 		"queue":                  {"jobs", "queue/sqstest"},
