@@ -1,0 +1,4 @@
+package text
+
+// ParseTemplate reads a template without a file, for the fuzzer.
+var ParseTemplate = parseTemplate
