@@ -46,6 +46,7 @@ type Workflow struct {
 	ReceivedAt    time.Time
 	Sends         []Send  // the latest ones, oldest first
 	Events        []Event // the latest ones, oldest first
+	Plan          *Plan   // how its text is written; nil: it came with one
 	Waits         []Wait  // what it waits for now; none when it is over
 }
 
@@ -105,6 +106,9 @@ func (s *Store) Explain(ctx context.Context, which Which, limit int) (Explanatio
 			e.Workflows, e.More = e.Workflows[:limit], true
 		}
 		if err := readLives(ctx, tx, e.Workflows); err != nil {
+			return err
+		}
+		if err := readPlans(ctx, tx, e.Workflows); err != nil {
 			return err
 		}
 		return readWaits(ctx, tx, e.Workflows, f, s.config.Timing.Settle)

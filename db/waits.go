@@ -25,7 +25,9 @@ const (
 	WaitsForRetry     WaitKind = "retry"     // the last try was not sent; the next is not before Until
 	WaitsForToken     WaitKind = "token"     // no token is free until Until
 	WaitsForTurn      WaitKind = "turn"      // a token is free, and it is looked at now, at the latest at Until
-	WaitsForProvider  WaitKind = "provider"  // its text is still to be written
+	WaitsForProvider  WaitKind = "provider"  // its text is still to be written; Reason is the scenario that it waits for
+	WaitsForAnswer    WaitKind = "answer"    // a provider (Reason) is writing its text, until Until at the latest
+	WaitsForText      WaitKind = "text"      // its text is ready or failed, and about to be handed to it
 	WaitsForWorker    WaitKind = "worker"    // it has its tokens; a worker begins the call until Until, or they return
 	WaitsForReply     WaitKind = "reply"     // the call runs, until Until at the latest
 	WaitsForReport    WaitKind = "report"    // the call must be over, and its worker has not said how: soon in doubt
@@ -57,13 +59,14 @@ type situation struct {
 	campaign *Campaign // nil: it belongs to none
 	ahead    Count     // of a parked message that is due
 	settle   time.Duration
+	provided bool // a worker that has a provider runs
 }
 
 // waits says what a workflow waits for, the widest reason first. It is pure.
 func (w Workflow) waits(s situation) []Wait {
 	switch w.State.Stage {
 	case workflow.StagePlanning:
-		return append(w.blocks(s), Wait{Kind: WaitsForProvider, Since: w.UpdatedAt, Reason: w.State.LastError})
+		return append(w.blocks(s), w.planWait(s))
 	case workflow.StageQueued:
 		return w.queuedWaits(s)
 	case workflow.StageSending, workflow.StageInDoubt:
@@ -188,12 +191,16 @@ func readWaits(ctx context.Context, tx pgx.Tx, workflows []Workflow, f fleet, se
 	if err != nil {
 		return err
 	}
+	provided, err := readProvided(ctx, tx)
+	if err != nil {
+		return err
+	}
 	for i := range workflows {
 		w := &workflows[i]
 		if w.State.Stage.Final() {
 			continue
 		}
-		s := situation{fleet: f, account: *accounts[w.UserID], settle: settle}
+		s := situation{fleet: f, account: *accounts[w.UserID], settle: settle, provided: provided}
 		if c, known := campaigns[campaignKey{w.UserID, w.CampaignID}]; known {
 			s.campaign = &c
 		}

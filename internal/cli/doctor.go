@@ -34,12 +34,13 @@ func (a *app) doctorCommand() *cobra.Command {
 	asJSON := false
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Check database, queues, gateway and limits, with what to do about each finding",
+		Short: "Check database, queues, gateway, providers and limits, with what to do about each finding",
 		Long: `Check everything that a worker needs:
 
   database  reachable, schema, River's schema, durability (fsync and others), clock, connections
   queues    visibility timeout, redrive policy, retention (the SQS contract)
   gateway   reachable, token, look-up
+  provider  each one's address, credential, deployment or model, price
   limits    the environment against the rules in the database
   fleet     workers, freeze after a failover, doubts that wait for an operator
 
@@ -59,7 +60,7 @@ Exit code 3 when something fails.`,
 
 func (a *app) examine(ctx context.Context, cfg config.Config, asJSON bool) error {
 	var d doctor
-	for _, check := range []func(context.Context, config.Config){d.checkDatabase, d.checkQueues, d.checkGateway} {
+	for _, check := range []func(context.Context, config.Config){d.checkDatabase, d.checkQueues, d.checkGateway, d.checkProviders} {
 		limited, cancel := context.WithTimeout(ctx, doctorTimeout)
 		check(limited, cfg)
 		cancel()

@@ -84,6 +84,9 @@ func (a *app) printWorkflow(w db.Workflow, now time.Time) error {
 	if w.ContentLength == 0 {
 		text = fmt.Sprintf("to be written, from a brief of %s", plural(w.BriefLength, "character"))
 	}
+	if w.Plan != nil {
+		text += planInWords(*w.Plan)
+	}
 	fmt.Fprintln(a.out, cell(title))
 	fmt.Fprintf(a.out, "stage %s; text %s; %d of %d tries failed; clientRef %s\n\n", w.State.Stage, text, w.State.Attempts, w.State.MaxRetries, w.ID)
 	table := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
@@ -112,6 +115,7 @@ type (
 		Message  messageJSON  `json:"message"`
 		Timeline []entry      `json:"timeline"`
 		Sends    []db.Send    `json:"sends"`
+		Plan     *db.Plan     `json:"plan,omitempty"`
 		Waits    []waitJSON   `json:"waits"`
 	}
 	workflowJSON struct {
@@ -161,7 +165,7 @@ func explanationAsJSON(found db.Explanation) explanationJSON {
 				Priority: w.Priority, Attempts: w.State.Attempts, MaxRetries: w.State.MaxRetries,
 				ContentLength: w.ContentLength, BriefLength: w.BriefLength, LastError: w.State.LastError,
 			},
-			Timeline: timelineOf(w), Sends: append([]db.Send{}, w.Sends...), Waits: []waitJSON{},
+			Timeline: timelineOf(w), Sends: append([]db.Send{}, w.Sends...), Plan: w.Plan, Waits: []waitJSON{},
 		}
 		for _, wait := range w.Waits {
 			one.Waits = append(one.Waits, waitJSON{wait, waitInWords(w, wait, found.Now)})

@@ -31,6 +31,10 @@ func timelineOf(w db.Workflow) []entry {
 	for _, s := range w.Sends {
 		entries = append(entries, sendEntries(s)...)
 	}
+	entries = append(entries, planEntries(w.Plan)...)
+	for _, f := range w.State.FallbackHistory {
+		entries = append(entries, entry{f.Timestamp, "fallback", fmt.Sprintf("from %s to %s: %s", f.From, f.To, scenarioInWords(f.Reason))})
+	}
 	for _, e := range w.Events {
 		entries = append(entries, entry{e.At, string(e.Kind), eventInWords(e)})
 	}
@@ -78,6 +82,7 @@ func eventInWords(e db.Event) string {
 		Reason  string    `json:"reason"`
 		Status  int       `json:"status"`
 		Until   time.Time `json:"until"`
+		Source  string    `json:"source"`
 	}
 	_ = json.Unmarshal(e.Detail, &detail) // what can't be read is left out
 	what := map[workflow.EventKind]string{
@@ -91,7 +96,10 @@ func eventInWords(e db.Event) string {
 	if !detail.Until.IsZero() {
 		until = "until " + moment(detail.Until)
 	}
-	return joined(what, reasonInWords(detail.Reason), word("status", detail.Status), until)
+	if detail.Source != "" {
+		what += ", written by " + sourceInWords(detail.Source)
+	}
+	return joined(what, scenarioInWords(detail.Reason), word("status", detail.Status), until)
 }
 
 // reasons are the machine words of the ledger in a person's.

@@ -34,7 +34,11 @@ func waitInWords(w db.Workflow, wait db.Wait, now time.Time) string {
 	case db.WaitsForTurn:
 		return fmt.Sprintf("account %s has a token free: it is released as soon as a worker looks", w.UserID) + ahead(wait) + lookAt(wait, now)
 	case db.WaitsForProvider:
-		return joined("a provider that writes its text from the brief", wait.Reason)
+		return providerWait(wait, now)
+	case db.WaitsForAnswer:
+		return fmt.Sprintf("%s is writing its text since %s, asked by worker %s; the call ends until %s", wait.Reason, moment(wait.Since), wait.Worker, until)
+	case db.WaitsForText:
+		return "its text is " + wait.Reason + ", and handed to it as soon as a worker looks"
 	case db.WaitsForWorker:
 		return fmt.Sprintf("it has its tokens; a worker begins the call until %s, or they are given back", until)
 	case db.WaitsForReply:
@@ -49,6 +53,19 @@ func waitInWords(w db.Workflow, wait db.Wait, now time.Time) string {
 	default:
 		return "no attempt of it is open: the reconciler puts it back within two minutes"
 	}
+}
+
+// providerWait says why nobody writes its text now.
+func providerWait(wait db.Wait, now time.Time) string {
+	switch {
+	case wait.Reason == "no_provider":
+		return "its text is to be written, and no worker that runs has a provider: set AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_API_KEY, or OPENAI_API_KEY"
+	case wait.Reason == "campaign":
+		return "its text is written when its campaign goes on"
+	case wait.Until.After(now):
+		return joined("its text: the next try is at "+when(wait.Until, now), scenarioInWords(wait.Reason))
+	}
+	return joined("its text: written as soon as a worker is free", scenarioInWords(wait.Reason))
 }
 
 func ahead(wait db.Wait) string {

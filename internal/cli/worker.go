@@ -59,6 +59,13 @@ func workerConfig(ctx context.Context, cfg config.Config, logger *slog.Logger) (
 	if err != nil {
 		return worker.Config{}, err
 	}
+	providers, matrix, err := providersOf(cfg)
+	if err != nil {
+		return worker.Config{}, err
+	}
+	if len(providers.Clients) == 0 {
+		logger.Warn("no provider is configured: messages that have a text are sent, and those with a brief wait for a worker that has one")
+	}
 	host, err := os.Hostname()
 	if err != nil {
 		host = "worker"
@@ -69,6 +76,7 @@ func workerConfig(ctx context.Context, cfg config.Config, logger *slog.Logger) (
 		SendWorkers: cfg.SendWorkers, StepWorkers: cfg.StepWorkers, DefaultUserID: cfg.DefaultUserID,
 		Gateway: gateway.Config{URL: cfg.GatewayURL, Token: cfg.GatewayToken.Reveal(), Timeout: cfg.GatewayTimeout, IdleTimeout: cfg.GatewayIdleTimeout},
 		Settle:  cfg.GatewaySettle, Reservation: cfg.SendReservation, Account: account, Recipient: recipient, Guard: cfg.RateLimitGuard, RateLimitedDelay: cfg.OnlyFansRateLimitedDelay,
+		Matrix: matrix, Providers: providers,
 		Queue: queueConfig(cfg), SQS: client, AdminAddr: cfg.AdminAddr, ShutdownTimeout: cfg.ShutdownTimeout, ReconcileEvery: cfg.ReconcileInterval, Logger: logger,
 	}, nil
 }

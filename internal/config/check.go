@@ -16,6 +16,8 @@ import (
 var (
 	queueName   = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.fifo)?$`)
 	regionName  = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
+	apiVersion  = regexp.MustCompile(`^\d{4}-\d\d-\d\d(-preview)?$`)
+	scope       = regexp.MustCompile(`^https://[a-z0-9.-]+/\.default$`)
 	keyAndValue = regexp.MustCompile(`(^|\s)(host|hostaddr|port|dbname|user|service)\s*=\s*\S`)
 )
 
@@ -41,6 +43,17 @@ func ownChecks(cfg *Config) []Check {
 		{"DEFAULT_USER_ID", userID},
 		{"GATEWAY_URL", httpURL},
 		{"GATEWAY_TOKEN", token},
+		{"AZURE_OPENAI_ENDPOINT", httpURL},
+		{"AZURE_OPENAI_API_KEY", token},
+		{"AZURE_OPENAI_DEPLOYMENT", token},
+		{"AZURE_OPENAI_MODEL", token},
+		{"AZURE_OPENAI_API_VERSION", matches(apiVersion)},
+		{"AZURE_OPENAI_SCOPE", matches(scope)},
+		{"OPENAI_API_KEY", token},
+		{"OPENAI_BASE_URL", httpURL},
+		{"OPENAI_MODEL", token},
+		{"OPENAI_ORG_ID", token},
+		{"OPENAI_PROJECT_ID", token},
 		{"SHUTDOWN_TIMEOUT", func(string) error {
 			if cfg.ShutdownTimeout <= cfg.GatewayTimeout {
 				return fmt.Errorf("not longer than GATEWAY_TIMEOUT=%s, so that a call in flight could not be finished", cfg.GatewayTimeout)

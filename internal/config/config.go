@@ -56,7 +56,32 @@ type Config struct {
 	RateLimitAccount         string        `env:"RATE_LIMIT_ACCOUNT" envDefault:"10/60s" group:"Limits" desc:"messages per time of one account; seeds the database on first start, from then on huntaze limits set changes it" expect:"a list of number/time, separated by commas, or off"`
 	RateLimitRecipient       string        `env:"RATE_LIMIT_RECIPIENT" envDefault:"1/60s,10/24h" group:"Limits" desc:"messages per time to one recipient from one account; seeds the database likewise" expect:"a list of number/time, separated by commas, or off"`
 	RateLimitGuard           time.Duration `env:"RATE_LIMIT_GUARD" envDefault:"500ms" group:"Limits" desc:"added to each of these times, against jitter on the way to the platform; seeds the database likewise" min:"0s" max:"1m"`
-	OnlyFansRateLimitedDelay time.Duration `env:"ONLYFANS_RATE_LIMITED_DELAY" envDefault:"45s" group:"Limits" desc:"how long an account rests after a 429 that does not say it (Retry-After)" min:"1ms" max:"24h"`
+	OnlyFansRateLimitedDelay time.Duration `env:"ONLYFANS_RATE_LIMITED_DELAY" group:"Limits" desc:"how long an account rests after a 429 that does not say it (Retry-After); not set: as long as the fallback matrix says (row onlyfans_rate_limited, 45s)" example:"45s" min:"1ms" max:"24h"`
+
+	AzureEndpoint        string        `env:"AZURE_OPENAI_ENDPOINT" group:"Providers" desc:"address of the Azure OpenAI resource that writes texts; without it and OPENAI_API_KEY a message with a brief waits (huntaze dev simulates both)" expect:"an http or https address; http only on this machine" example:"https://name.openai.azure.com"`
+	AzureAPIKey          Secret        `env:"AZURE_OPENAI_API_KEY" group:"Providers" desc:"key of that resource" expect:"printable ASCII characters without spaces" example:"key-from-the-azure-portal"`
+	AzureAuth            string        `env:"AZURE_OPENAI_AUTH" envDefault:"key" group:"Providers" desc:"how this process says who it is: with the key, or with a token of Entra ID (managed identity, workload identity, AZURE_CLIENT_ID and the like)" oneof:"key|entra"`
+	AzureScope           string        `env:"AZURE_OPENAI_SCOPE" envDefault:"https://ai.azure.com/.default" group:"Providers" desc:"scope of the Entra token; older resources take https://cognitiveservices.azure.com/.default" expect:"an https address that ends in /.default"`
+	AzureDeployment      string        `env:"AZURE_OPENAI_DEPLOYMENT" group:"Providers" desc:"deployment that is asked" expect:"the name of a deployment" example:"texts"`
+	AzureModel           string        `env:"AZURE_OPENAI_MODEL" group:"Providers" desc:"model of that deployment, by which it is paid" expect:"the name of a model as the price table has it" example:"gpt-5.4-mini"`
+	AzureZone            string        `env:"AZURE_OPENAI_ZONE" envDefault:"global" group:"Providers" desc:"kind of the deployment, by which it is paid" oneof:"global|datazone|regional"`
+	AzureAPIVersion      string        `env:"AZURE_OPENAI_API_VERSION" group:"Providers" desc:"version of the classic API (/openai/deployments/…); not set: the v1 API, which has none" expect:"a date, with -preview behind it or not" example:"2025-04-01-preview"`
+	AzureServiceTier     string        `env:"AZURE_OPENAI_SERVICE_TIER" group:"Providers" desc:"service tier to ask for; not set: the deployment's own" example:"flex" oneof:"auto|default|flex|priority|scale|fast"`
+	AzureReasoningEffort string        `env:"AZURE_OPENAI_REASONING_EFFORT" group:"Providers" desc:"how much a reasoning model may think; not set: not sent, as models that don't reason need it" example:"low" oneof:"none|minimal|low|medium|high"`
+	OpenAIAPIKey         Secret        `env:"OPENAI_API_KEY" group:"Providers" desc:"key of OpenAI, which writes texts beside Azure or alone" expect:"printable ASCII characters without spaces" example:"key-from-the-openai-platform"`
+	OpenAIBaseURL        string        `env:"OPENAI_BASE_URL" group:"Providers" desc:"address of the OpenAI API with its version; not set: OpenAI's own" expect:"an http or https address; http only on this machine" example:"https://api.openai.com/v1"`
+	OpenAIModel          string        `env:"OPENAI_MODEL" group:"Providers" desc:"model that is asked" expect:"the name of a model as the price table has it" example:"gpt-5.4-mini"`
+	OpenAIOrganization   string        `env:"OPENAI_ORG_ID" group:"Providers" desc:"organization that pays; not set: the key's own" expect:"printable ASCII characters without spaces" example:"org-1"`
+	OpenAIProject        string        `env:"OPENAI_PROJECT_ID" group:"Providers" desc:"project that pays; not set: the key's own" expect:"printable ASCII characters without spaces" example:"proj-1"`
+	OpenAIServiceTier    string        `env:"OPENAI_SERVICE_TIER" group:"Providers" desc:"service tier to ask for; not set: the project's own" example:"flex" oneof:"auto|default|flex|priority|scale|fast"`
+	OpenAIEffort         string        `env:"OPENAI_REASONING_EFFORT" group:"Providers" desc:"how much a reasoning model may think; not set: not sent, as models that don't reason need it" example:"low" oneof:"none|minimal|low|medium|high"`
+	ProviderPrimary      string        `env:"PROVIDER_PRIMARY" envDefault:"azure" group:"Providers" desc:"provider that is asked first where there are both" oneof:"azure|openai"`
+	ProviderTimeout      time.Duration `env:"PROVIDER_TIMEOUT" envDefault:"30s" group:"Providers" desc:"longest time that one call to a provider may take" min:"10ms" max:"1m"`
+	PlanWorkers          int           `env:"PLAN_WORKERS" envDefault:"20" group:"Providers" desc:"texts that this process has written at once" min:"1" max:"10000"`
+	PromptTemplate       string        `env:"PROMPT_TEMPLATE" envDefault:"message" group:"Providers" desc:"template that new texts are written by: a name, which means its highest version, or name@version" expect:"the name of a template"`
+	PromptDir            string        `env:"PROMPT_DIR" group:"Providers" desc:"folder with templates of your own (name.v1.yaml), beside the built-in ones" expect:"a path" example:"prompts"`
+	FallbackMatrixFile   string        `env:"FALLBACK_MATRIX_FILE" group:"Providers" desc:"YAML file with rows of the fallback matrix that replace the built-in ones" expect:"a path" example:"fallback.yaml"`
+	PriceFile            string        `env:"PRICE_FILE" group:"Providers" desc:"YAML file with the price table in place of the built-in one" expect:"a path" example:"prices.yaml"`
 
 	SendWorkers       int           `env:"SEND_WORKERS" envDefault:"100" group:"Worker" desc:"sends at once in this process" min:"1" max:"10000"`
 	StepWorkers       int           `env:"STEP_WORKERS" envDefault:"20" group:"Worker" desc:"other steps at once in this process" min:"1" max:"10000"`

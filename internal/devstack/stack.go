@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/huntaze/hybrid-orchestrator/internal/limit"
+	"github.com/huntaze/hybrid-orchestrator/internal/provider/providersim"
 	"github.com/huntaze/hybrid-orchestrator/queue"
 	"github.com/huntaze/hybrid-orchestrator/worker"
 )
@@ -19,20 +20,22 @@ type Addresses struct {
 	DatabaseURL string
 	SQSEndpoint string
 	GatewayURL  string
+	ProviderURL string // of simulated providers; empty: the real ones of the configuration
 }
 
 // Options of a stack. What has an address is used; what has none is started.
 type Options struct {
 	Addresses
-	DataDir     string
-	Fresh       bool // remove what earlier runs made in the data folder
-	Workers     int
-	AdminAddr   string // of the first worker, if it is free
-	Region      string
-	Queue       queue.Config      // its names
-	Environment map[string]string // for stack.env, besides the addresses and the queues
-	LogLevel    slog.Leveler
-	LogJSON     bool
+	SimulateProviders bool // none is configured
+	DataDir           string
+	Fresh             bool // remove what earlier runs made in the data folder
+	Workers           int
+	AdminAddr         string // of the first worker, if it is free
+	Region            string
+	Queue             queue.Config      // its names
+	Environment       map[string]string // for stack.env, besides the addresses and the queues
+	LogLevel          slog.Leveler
+	LogJSON           bool
 	// Worker is the configuration of a member of the fleet; the stack only changes its admin address, its long poll and its observer.
 	Worker func(name string, at Addresses, logger *slog.Logger) (worker.Config, error)
 	// Hurry is closed when a stop shall no longer wait for the workers; may be nil.
@@ -58,6 +61,7 @@ type Stack struct {
 	folder    *folder
 	journal   *journal
 	gateway   *gatewayServer
+	providers *providersim.Server // nil: real ones
 	queues    *queueServer
 	database  *database
 	fleet     *fleet
@@ -84,7 +88,7 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 		return nil, errors.New("AWS_ENDPOINT_URL_SQS is AWS itself: the simulated gateway would take the messages of its queues for sent; set GATEWAY_URL, or leave AWS_ENDPOINT_URL_SQS out")
 	}
 	for _, start := range []func(context.Context) error{
-		s.openFolder, s.startGateway, s.startQueues, s.startDatabase, s.openDatabase, s.startFleet, s.tellOthers,
+		s.openFolder, s.startGateway, s.startProviders, s.startQueues, s.startDatabase, s.openDatabase, s.startFleet, s.tellOthers,
 	} {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
@@ -241,6 +245,14 @@ func (s *Stack) tellOthers(context.Context) error {
 		"DATABASE_URL": s.at.DatabaseURL, "AWS_ENDPOINT_URL_SQS": s.at.SQSEndpoint, "GATEWAY_URL": s.at.GatewayURL, "AWS_REGION": s.options.Region,
 		"SQS_QUEUE": s.options.Queue.Queue, "SQS_RETRY_QUEUE": cmp.Or(s.options.Queue.RetryQueue, "off"), "SQS_DLQ": s.options.Queue.DeadLetterQueue,
 		"ADMIN_ADDR": s.fleet.adminAddrs()[0],
+	}
+	if s.providers != nil {
+		for name, value := range map[string]string{
+			"AZURE_OPENAI_ENDPOINT": s.at.ProviderURL, "AZURE_OPENAI_API_KEY": SimulatedKey, "AZURE_OPENAI_DEPLOYMENT": SimulatedDeployment,
+			"AZURE_OPENAI_MODEL": SimulatedModel, "OPENAI_BASE_URL": s.providers.OpenAIBaseURL(), "OPENAI_API_KEY": SimulatedKey, "OPENAI_MODEL": SimulatedModel,
+		} {
+			variables[name] = value
+		}
 	}
 	for name, value := range s.options.Environment {
 		variables[name] = value
