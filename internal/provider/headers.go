@@ -23,7 +23,11 @@ func readRetryAfter(h http.Header, now time.Time) time.Duration {
 			return wait
 		}
 	}
-	until, err := http.ParseTime(strings.TrimSpace(h.Get("Retry-After")))
+	date := strings.TrimSpace(h.Get("Retry-After"))
+	if date == "" {
+		return 0
+	}
+	until, err := http.ParseTime(date)
 	if err != nil {
 		return 0
 	}
@@ -77,7 +81,11 @@ func readLimits(provider Name, h http.Header) Limits {
 }
 
 func readNumber(h http.Header, name string, least int64) int64 {
-	n, err := strconv.ParseInt(h.Get(name), 10, 64)
+	value := h.Get(name)
+	if value == "" {
+		return -1
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil || n < least {
 		return -1
 	}

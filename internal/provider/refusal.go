@@ -1,71 +1,78 @@
 package provider
 
 import (
-	"bytes"
 	"encoding/json"
 	"strings"
+
+	"github.com/tidwall/gjson"
 )
 
-// word is a JSON string, or a number as Azure's codes are at times. Any other value is none, and no error.
-type word string
+// readObject returns a body as a JSON object. gjson reads what is asked for in one pass and takes a field of another
+// type for none, which is what bodies from anywhere need; but it does not check, and so the standard library does first.
+func readObject(body []byte) (gjson.Result, bool) {
+	if !json.Valid(body) {
+		return gjson.Result{}, false
+	}
+	root := gjson.ParseBytes(body)
+	return root, root.IsObject()
+}
 
-func (w *word) UnmarshalJSON(raw []byte) error {
+// each visits the fields of an object, or nothing if it is none.
+func each(object gjson.Result, visit func(name string, value gjson.Result)) {
+	if !object.IsObject() {
+		return
+	}
+	object.ForEach(func(name, value gjson.Result) bool {
+		visit(name.Str, value)
+		return true
+	})
+}
+
+// word is a string, or a number as Azure's codes are at times. Any other value is none.
+func word(value gjson.Result) string {
 	switch {
-	case len(raw) > 2 && raw[0] == '"':
-		var text string
-		if json.Unmarshal(raw, &text) == nil && len(text) <= maxWord {
-			*w = word(text)
-		}
-	case len(raw) <= maxWord && strings.Trim(string(raw), "0123456789") == "":
-		*w = word(raw)
+	case value.Type == gjson.String && len(value.Str) <= maxWord:
+		return value.Str
+	case value.Type == gjson.Number && len(value.Raw) <= maxWord && strings.Trim(value.Raw, "0123456789") == "":
+		return value.Raw
 	}
-	return nil
-}
-
-// text is a JSON string; any other value is none, and no error.
-type text string
-
-func (t *text) UnmarshalJSON(raw []byte) error {
-	if len(raw) == 0 || raw[0] != '"' {
-		return nil
-	}
-	return json.Unmarshal(raw, (*string)(t))
-}
-
-// failure is {"error": {…}} as both providers write it.
-type failure struct {
-	Code    word `json:"code"`
-	Kind    word `json:"type"`
-	Message text `json:"message"`
-	Inner   struct {
-		Code word `json:"code"`
-	} `json:"innererror"`
+	return ""
 }
 
 // readRefusal takes what it can from the body of a refusal, which may be anything.
 func readRefusal(e Exchange) refusal {
 	r := refusal{provider: e.Provider, status: e.Status}
-	if body := bytes.TrimLeft(e.Body, " \t\r\n"); len(body) == 0 || body[0] != '{' {
+	root, ok := readObject(e.Body)
+	if !ok {
 		return r
 	}
-	var envelope struct {
-		Error      json.RawMessage `json:"error"`
-		StatusCode json.RawMessage `json:"statusCode"`
-	}
-	if json.Unmarshal(e.Body, &envelope) != nil {
-		return r
-	}
-	r.apim = len(envelope.Error) == 0 && len(envelope.StatusCode) > 0
-	r.read(envelope.Error)
+	hasError, hasStatus := false, false
+	each(root, func(name string, value gjson.Result) {
+		switch name {
+		case "error":
+			hasError = true
+			r.read(value)
+		case "statusCode":
+			hasStatus = true
+		}
+	})
+	r.apim = hasStatus && !hasError
 	return r
 }
 
-func (r *refusal) read(raw json.RawMessage) {
-	if len(raw) == 0 || raw[0] != '{' {
-		return
-	}
-	r.object = true
-	var f failure
-	_ = json.Unmarshal(raw, &f) // valid JSON; a field of another type stays empty
-	r.code, r.kind, r.message, r.inner = string(f.Code), string(f.Kind), string(f.Message), string(f.Inner.Code)
+// read takes {"error": {…}} as both providers write it.
+func (r *refusal) read(failed gjson.Result) {
+	r.object = failed.IsObject()
+	each(failed, func(name string, value gjson.Result) {
+		switch name {
+		case "code":
+			r.code = word(value)
+		case "type":
+			r.kind = word(value)
+		case "message":
+			r.message = value.Str
+		case "innererror":
+			r.inner = word(value.Get("code"))
+		}
+	})
 }

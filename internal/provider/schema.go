@@ -1,10 +1,11 @@
 package provider
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
 )
 
 // SchemaName names the answer's schema towards the providers.
@@ -26,42 +27,35 @@ var answerSchema = []byte(`{"type":"object","properties":{` +
 func Schema() []byte { return slices.Clone(answerSchema) }
 
 // parseAnswer reads a model's answer by the letter: exactly the two fields, each once, both strings, the text not blank
-// and free of what a database can't hold (NUL) or what tells of a broken encoding. A decoder of encoding/json alone
-// would take "Text" for "text" and the last of two.
+// and free of what a database can't hold (NUL) or what tells of a broken encoding. A decoder into a struct would take
+// "Text" for "text" and the last of two.
 func parseAnswer(answer string) (text, why string, ok bool) {
 	if len(answer) > maxAnswer || !utf8.ValidString(answer) {
 		return "", "", false
 	}
-	decoder := json.NewDecoder(strings.NewReader(answer))
-	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {
+	root, ok := readObject([]byte(answer))
+	if !ok {
 		return "", "", false
 	}
-	var hasText, hasWhy bool
-	for decoder.More() {
-		key, err := decoder.Token()
-		if err != nil {
-			return "", "", false
-		}
-		token, err := decoder.Token()
-		value, isString := token.(string)
-		if err != nil || !isString {
-			return "", "", false
-		}
+	var texts, whys, others int
+	each(root, func(name string, value gjson.Result) {
 		switch {
-		case key == "text" && !hasText:
-			text, hasText = value, true
-		case key == "why" && !hasWhy:
-			why, hasWhy = value, true
+		case value.Type != gjson.String:
+			others++
+		case name == "text":
+			text, texts = value.Str, texts+1
+		case name == "why":
+			why, whys = value.Str, whys+1
 		default:
-			return "", "", false
+			others++
 		}
-	}
-	if _, err := decoder.Token(); err != nil || !hasText || !hasWhy {
-		return "", "", false
-	}
-	if strings.TrimSpace(answer[decoder.InputOffset():]) != "" || strings.TrimSpace(text) == "" ||
-		strings.ContainsAny(text+why, "\x00"+string(utf8.RuneError)) {
+	})
+	if texts != 1 || whys != 1 || others > 0 || strings.TrimSpace(text) == "" || isBroken(text) || isBroken(why) {
 		return "", "", false
 	}
 	return text, why, true
+}
+
+func isBroken(text string) bool {
+	return strings.IndexByte(text, 0) >= 0 || strings.ContainsRune(text, utf8.RuneError)
 }

@@ -1,133 +1,151 @@
 package provider
 
 import (
-	"encoding/json"
-	"errors"
 	"slices"
 	"strconv"
+
+	"github.com/tidwall/gjson"
 )
 
 // completion is a 200, as far as it is looked at.
 type completion struct {
-	Model       text            `json:"model"`
-	Tier        text            `json:"service_tier"`
-	Choices     []choice        `json:"choices"`
-	Usage       *usage          `json:"usage"`
-	Error       json.RawMessage `json:"error"`
-	PromptCheck []filterCheck   `json:"prompt_filter_results"`
+	model, tier     string
+	hasChoice       bool
+	finish, refusal string
+	content         string
+	hasUsage        bool
+	usage           Usage
+	filterDown      bool
+	failed          refusal
 }
 
-type choice struct {
-	filterCheck
-	Finish  text `json:"finish_reason"`
-	Message struct {
-		Content text `json:"content"`
-		Refusal text `json:"refusal"`
-	} `json:"message"`
+// readCompletion takes what it can from the body of a 200, which may be anything.
+func readCompletion(body []byte) completion {
+	var c completion
+	root, _ := readObject(body)
+	each(root, func(name string, value gjson.Result) {
+		switch name {
+		case "model":
+			c.model = value.Str
+		case "service_tier":
+			c.tier = value.Str
+		case "choices":
+			if value.IsArray() {
+				c.readChoice(value.Get("0"))
+			}
+		case "usage":
+			c.hasUsage = value.IsObject()
+			c.usage = readUsage(value)
+		case "prompt_filter_results":
+			value.ForEach(func(_, check gjson.Result) bool {
+				each(check, c.readFilter)
+				return true
+			})
+		case "error":
+			c.failed.read(value)
+		}
+	})
+	return c
 }
 
-// filterCheck is what Azure's filter says of itself; both spellings are in use.
-type filterCheck struct {
-	Results filterState `json:"content_filter_results"`
-	Result  filterState `json:"content_filter_result"`
+func (c *completion) readChoice(first gjson.Result) {
+	c.hasChoice = first.Exists()
+	each(first, func(name string, value gjson.Result) {
+		switch name {
+		case "finish_reason":
+			c.finish = value.Str
+		case "message":
+			each(value, func(name string, value gjson.Result) {
+				switch name {
+				case "content":
+					c.content = value.Str
+				case "refusal":
+					c.refusal = value.Str
+				}
+			})
+		default:
+			c.readFilter(name, value)
+		}
+	})
 }
 
-type filterState struct {
-	Error struct {
-		Code word `json:"code"`
-	} `json:"error"`
+// readFilter reads what Azure's filter says of itself; both spellings are in use.
+func (c *completion) readFilter(name string, value gjson.Result) {
+	if (name == "content_filter_results" || name == "content_filter_result") && value.Get("error.code").Str == "content_filter_error" {
+		c.filterDown = true
+	}
 }
-
-func (f filterCheck) down() bool {
-	const word = "content_filter_error"
-	return f.Results.Error.Code == word || f.Result.Error.Code == word
-}
-
-type usage struct {
-	Prompt     *count `json:"prompt_tokens"`
-	Completion *count `json:"completion_tokens"`
-	InputOf    struct {
-		Cached     *count `json:"cached_tokens"`
-		CacheWrite *count `json:"cache_write_tokens"`
-	} `json:"prompt_tokens_details"`
-	OutputOf struct {
-		Reasoning *count `json:"reasoning_tokens"`
-	} `json:"completion_tokens_details"`
-}
-
-// count is a number of tokens; whatever can't be one is -1, and no error.
-type count int64
 
 // maxTokens is beyond anything that a call can use; a number over it would only overflow a sum.
 const maxTokens = 1 << 40
 
-func (c *count) UnmarshalJSON(raw []byte) error {
-	n, err := strconv.ParseInt(string(raw), 10, 64)
+// count is a number of tokens; whatever can't be one is -1.
+func count(value gjson.Result) int64 {
+	n, err := strconv.ParseInt(value.Raw, 10, 64)
 	if err != nil || n < 0 || n > maxTokens {
-		n = -1
+		return -1
 	}
-	*c = count(n)
-	return nil
+	return n
 }
 
-// orZero is the number of a detail, of which nothing means 0.
-func (c *count) orZero() int64 {
-	if c == nil {
-		return 0
-	}
-	return max(int64(*c), 0)
-}
-
-// read is the usage that an answer tells. Without both totals nothing is known.
-func (u *usage) read() Usage {
-	if u == nil || u.Prompt == nil || u.Completion == nil || *u.Prompt < 0 || *u.Completion < 0 {
+// readUsage is the usage that an answer tells. Without both totals nothing is known; a detail that is missing or
+// makes no sense is 0.
+func readUsage(told gjson.Result) Usage {
+	u := Usage{Input: -1, Output: -1}
+	each(told, func(name string, value gjson.Result) {
+		switch name {
+		case "prompt_tokens":
+			u.Input = count(value)
+		case "completion_tokens":
+			u.Output = count(value)
+		case "prompt_tokens_details":
+			u.Cached, u.CacheWrite = max(count(value.Get("cached_tokens")), 0), max(count(value.Get("cache_write_tokens")), 0)
+		case "completion_tokens_details":
+			u.Reasoning = max(count(value.Get("reasoning_tokens")), 0)
+		}
+	})
+	if u.Input < 0 || u.Output < 0 {
 		return Usage{}
 	}
-	return Usage{Known: true, Input: int64(*u.Prompt), Output: int64(*u.Completion),
-		Cached: u.InputOf.Cached.orZero(), CacheWrite: u.InputOf.CacheWrite.orZero(), Reasoning: u.OutputOf.Reasoning.orZero()}
+	u.Known = true
+	return u
 }
 
 // classifyText is the table of answers with 200, in order: what the provider's filter did, what the model declined,
 // where it was cut, and only then what it wrote.
 func classifyText(result *Result, body []byte) {
-	var c completion
-	err := json.Unmarshal(body, &c)
-	var otherType *json.UnmarshalTypeError // the rest of the answer was read nevertheless
-	if err != nil && !errors.As(err, &otherType) || len(c.Choices) == 0 {
-		result.Class, result.Billed = ServerError, BilledMaybe
-		if c.Usage != nil {
-			result.Usage, result.Billed = c.Usage.read(), BilledUsage
+	c := readCompletion(body)
+	result.Usage, result.FilterDown = c.usage, c.filterDown
+	if !c.hasChoice {
+		result.Class, result.Billed, result.Code = ServerError, BilledMaybe, c.failed.word()
+		if c.hasUsage {
+			result.Billed = BilledUsage
 		}
-		var failed refusal
-		failed.read(c.Error)
-		result.Code = failed.word()
 		return
 	}
-	first := c.Choices[0]
-	result.Billed, result.Usage = BilledUsage, c.Usage.read()
-	result.Model = plainWord(string(c.Model))
-	if slices.Contains(Tiers, string(c.Tier)) {
-		result.Tier = string(c.Tier)
+	result.Billed = BilledUsage
+	result.Model = plainWord(c.model)
+	if slices.Contains(Tiers, c.tier) {
+		result.Tier = c.tier
 	}
-	result.FilterDown = first.down() || slices.ContainsFunc(c.PromptCheck, filterCheck.down)
 	switch {
-	case first.Finish == "content_filter":
+	case c.finish == "content_filter":
 		result.Class, result.Code = ContentFiltered, "content_filter"
 		return
-	case first.Message.Refusal != "":
+	case c.refusal != "":
 		result.Class = Refusal
 		return
-	case first.Finish == "length":
+	case c.finish == "length":
 		result.Class = Truncated
 		return
 	}
-	written, why, ok := parseAnswer(string(first.Message.Content))
+	written, why, ok := parseAnswer(c.content)
 	if !ok {
 		result.Class = SchemaViolation
 		return
 	}
 	result.Class, result.Text, result.Why = Completed, written, why
-	result.Unclassified = first.Finish != "stop" && first.Finish != ""
+	result.Unclassified = c.finish != "stop" && c.finish != ""
 }
 
 // plainWord lets a name through that has the form of one; a sentence, which may be of the prompt, is dropped.
