@@ -5,21 +5,17 @@ import (
 	"context"
 	"log/slog"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
-	"go.uber.org/goleak"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/gateway"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 	"github.com/huntaze/hybrid-orchestrator/jobs"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	content   = "Meet me at the pier"

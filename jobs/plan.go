@@ -55,11 +55,12 @@ type PlanWorker struct {
 	writer  Writer
 	logger  *slog.Logger
 	now     func() time.Time
+	pause   func(context.Context, time.Duration)
 }
 
-// NewPlanWorker returns the worker of the plan step.
-func NewPlanWorker(p Planner, w Writer, logger *slog.Logger, now func() time.Time) *PlanWorker {
-	return &PlanWorker{planner: p, writer: w, logger: logger, now: now}
+// NewPlanWorker returns the worker of the plan step. The pause ends with its context, as Pause does.
+func NewPlanWorker(p Planner, w Writer, logger *slog.Logger, now func() time.Time, pause func(context.Context, time.Duration)) *PlanWorker {
+	return &PlanWorker{planner: p, writer: w, logger: logger, now: now, pause: pause}
 }
 
 // Timeout implements river.Worker.
@@ -87,7 +88,7 @@ func (w *PlanWorker) Work(ctx context.Context, job *river.Job[PlanArgs]) error {
 				"filter_down", end.Result.FilterDown, "cost_kind", end.Cost.Kind, "duration", w.now().Sub(asked))
 			step.Ended = &end
 		case db.PlanPause:
-			w.pause(ctx, next.Pause)
+			w.pause(ctx, next.Pause) // a process that stops does not wait: its next question hands the text over
 		case db.PlanGoOn:
 		default:
 			return nil
@@ -109,8 +110,8 @@ func (w *PlanWorker) plan(ctx context.Context, step db.PlanStep) (db.PlanNext, e
 	}
 }
 
-// pause waits a moment. A process that stops does not: its next question hands the text over.
-func (w *PlanWorker) pause(ctx context.Context, d time.Duration) {
+// Pause waits for d, or until the context ends.
+func Pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
