@@ -43,7 +43,7 @@ var joining = []*unicode.RangeTable{unicode.Arabic, unicode.Syriac, unicode.Deva
 // hidden says whether a character shows nothing and is no white space: control, format, private use, fillers,
 // variation selectors and what is not assigned to be a character at all.
 func hidden(r rune) bool {
-	if unicode.IsSpace(r) {
+	if unicode.IsSpace(r) || r > ' ' && r < 0x7F {
 		return false
 	}
 	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs, blank) || r&0xFFFE == 0xFFFE || (r >= 0xFDD0 && r <= 0xFDEF)

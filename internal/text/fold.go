@@ -28,7 +28,7 @@ var (
 func fold(text string) string {
 	text = norm.NFKC.String(dropHidden(text))
 	return lookalikes.Replace(strings.Map(func(r rune) rune {
-		if hidden(r) || unicode.In(r, unicode.Mn, unicode.Me) {
+		if hidden(r) || r > unicode.MaxASCII && unicode.In(r, unicode.Mn, unicode.Me) {
 			return -1
 		}
 		return r
@@ -50,6 +50,9 @@ func readings(text string) []string {
 		}
 		all = append(all, next)
 		last = next
+	}
+	if !strings.ContainsAny(last, "])}") {
+		return all
 	}
 	if spelled := spelledAt.ReplaceAllString(spelledDot.ReplaceAllString(last, "."), "@"); spelled != last {
 		all = append(all, spelled)
@@ -99,6 +102,9 @@ var twins = map[rune]rune{
 // latin replaces twins by the letters that they look like.
 func latin(text string) string {
 	return strings.Map(func(r rune) rune {
+		if r <= unicode.MaxASCII {
+			return r
+		}
 		if twin, ok := twins[unicode.ToLower(r)]; ok {
 			return twin
 		}

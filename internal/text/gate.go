@@ -39,7 +39,7 @@ type Gate struct {
 	// alone, ".example.com" every host below it but not itself.
 	LinkHosts []string
 	Fields    []string // that {{name}} may name
-	Canary    string
+	Canary    string   // see Canary; with one of a letter or two hardly any text would pass
 	System    string // the instructions, which a text may not repeat
 }
 

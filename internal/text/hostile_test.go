@@ -159,7 +159,7 @@ func TestHugeTexts(t *testing.T) {
 	t.Parallel()
 	gate := text.Gate{MaxLength: 500, Language: "fr", Fields: []string{"a"}, LinkHosts: []string{"good.com"}, Canary: text.Canary("a"), System: message(t).System}
 	list := hostile.Huge()
-	for _, part := range []string{"good.com ", "https://good.com/a ", "{{a|", "{{a}}", "a.b.", "évil.", "%2525", "&amp;amp;", "\ufdfa.", "[a", "<", "xn--a.", "1.", "a@", "::1"} {
+	for _, part := range []string{"good.com ", "https://good.com/a ", "{{a|", "{{a}}", "évil.", "%2525", "\ufdfa.", "[a", "xn--a.", "a@", "::1"} {
 		list = append(list, strings.Repeat(part, 3<<20/len(part)))
 	}
 	for _, value := range list {

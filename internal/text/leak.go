@@ -24,7 +24,7 @@ type leaks struct {
 
 func newLeaks(canary, system string) leaks {
 	l := leaks{canary: map[string]bool{}, system: map[string]bool{}}
-	if plain := squeeze(canary); plain != "" {
+	if plain := squeeze(bare(canary)); plain != "" {
 		l.part = len(plain)
 		if len(plain) >= canaryPart+4 {
 			l.part = canaryPart
@@ -36,13 +36,17 @@ func newLeaks(canary, system string) leaks {
 			l.canary[string(backwards[i:i+l.part])] = true
 		}
 	}
-	for key := range stretches(system) {
+	for key := range stretches(bare(system)) {
 		l.system[key] = true
 	}
 	return l
 }
 
 func (l leaks) look(text string, f findings) {
+	if l.part == 0 && len(l.system) == 0 {
+		return
+	}
+	text = bare(text)
 	if l.part > 0 {
 		plain := squeeze(text)
 		for i := 0; i+l.part <= len(plain) && !f[CanaryLeak]; i++ {
@@ -59,14 +63,14 @@ func (l leaks) look(text string, f findings) {
 	}
 }
 
-// squeeze leaves only letters and digits of a bare text.
+// squeeze leaves only the letters and digits of a bare text.
 func squeeze(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) {
 			return r
 		}
 		return -1
-	}, bare(text))
+	}, text)
 }
 
 // bare is a text in lower case without accents, and in Latin where its letters look it.
@@ -79,9 +83,9 @@ func bare(text string) string {
 	}, norm.NFD.String(fold(text))))
 }
 
-// stretches yields every run of words of the length that counts, whatever stands between the words.
+// stretches yields every run of a bare text's words of the length that counts, whatever stands between the words.
 func stretches(text string) func(yield func(string) bool) {
-	words := strings.FieldsFunc(bare(text), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	words := strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 	return func(yield func(string) bool) {
 		for i := 0; i+stretch <= len(words); i++ {
 			if !yield(strings.Join(words[i:i+stretch], " ")) {

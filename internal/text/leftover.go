@@ -1,6 +1,9 @@
 package text
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 // leftovers match what is left of a template when nobody filled it, in a folded text:
 // doubled brackets and the marks of template languages; anything in curly brackets; anything with a letter in square
@@ -13,4 +16,6 @@ var leftovers = regexp.MustCompile(`\{\{|\}\}|\[\[|\]\]|\{%|%\}|<%|%>|[$#@]\{|\*
 	`|<[\pL/!?]` +
 	`|%[A-Za-z][A-Za-z0-9_]*%`)
 
-func hasLeftover(text string) bool { return leftovers.MatchString(text) }
+func hasLeftover(text string) bool {
+	return strings.ContainsAny(text, "{}[]<>%|") && leftovers.MatchString(text)
+}

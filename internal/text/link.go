@@ -27,9 +27,9 @@ var (
 // or "localhost", before a slash or a port. It does not take for one: abbreviations ("e.g.", "z.B.", "p.s."),
 // numbers, times and dates, dots in a row ("wait...so"), "@name", and a dot with a space beside it, which no
 // platform links. Where a sentence begins without a space and with a word that is a top-level domain ("ok.So"), the
-// text is refused: platforms do make links of these.
+// text is refused: platforms do make links of these, as they do of the French "ami.es" and of "will.i.am".
 func hasLink(text string, prose bool) bool {
-	if strings.Contains(text, "://") || schemes.MatchString(text) || hasAddress6(text) {
+	if strings.Contains(text, ":") && (strings.Contains(text, "://") || schemes.MatchString(text) || hasAddress6(text)) {
 		return true
 	}
 	s := scanner{prose: prose}
