@@ -40,7 +40,7 @@ type Gate struct {
 	LinkHosts []string
 	Fields    []string // that {{name}} may name
 	Canary    string   // see Canary; with one of a letter or two hardly any text would pass
-	System    string // the instructions, which a text may not repeat
+	System    string   // the instructions, which a text may not repeat
 }
 
 // Check says which rules a written text breaks, before its fields are filled: each once, in the order of
