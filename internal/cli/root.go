@@ -93,7 +93,7 @@ func (a *app) root() *cobra.Command {
 		a.sendCommand(), a.statusCommand(), a.explainCommand(), a.campaignCommand(),
 		a.limitsCommand(), a.doubtCommand(), a.deadLettersCommand(), a.quarantineCommand(),
 		a.configCommand(), a.doctorCommand(), a.healthcheckCommand(),
-		a.gatewaySimCommand(), a.sqsSimCommand(),
+		a.gatewaySimCommand(), a.providerSimCommand(), a.sqsSimCommand(),
 	)
 	misuseArguments(root)
 	return root
