@@ -24,6 +24,7 @@ type Planning struct {
 	Targets     map[provider.Name]provider.Target
 	CallTimeout time.Duration // the longest call to a provider
 	Texts       Texts
+	DailyBudget int64 // pico-USD that the fleet may spend on a day (UTC); 0: no limit
 	// Estimate is what a call costs whose usage nobody knows.
 	Estimate func(target provider.Name, call PlanCall) PlanCost
 }
@@ -144,6 +145,7 @@ type planning struct {
 	texts    map[uuid.UUID]*plannedText
 	guards   map[string]guard.State // by target
 	underWay map[string]int
+	spent    int64           // today (UTC), pico-USD
 	changed  map[string]bool // of guards
 	decided  map[uuid.UUID]bool
 	jobs     []Job
@@ -322,12 +324,37 @@ func (p *planning) choose(i int, t *plannedText, step PlanStep) fallback.Next {
 		}
 		verdicts[name], views[name] = v, view
 	}
-	var next fallback.Next
-	t.progress, next = p.config.Plan.Choose(t.progress, views, p.now)
+	progress, next := p.config.Plan.Choose(t.progress, views, p.now)
+	if next.Do == fallback.DoCall && !p.affords(t, next.Target) {
+		t.progress, next = p.config.Plan.OverBudget(t.progress, 0, p.now)
+		return next
+	}
+	t.progress = progress
 	if next.Do == fallback.DoCall {
 		p.begin(i, t, next.Target, verdicts[next.Target])
 	}
 	return next
+}
+
+// affords says whether a call may begin within the day's budget, whatever those under way will cost. A target whose
+// price nobody knows can't be kept within one.
+func (p *planning) affords(t *plannedText, name provider.Name) bool {
+	if p.config.DailyBudget == 0 {
+		return true
+	}
+	call := t.call()
+	if call.Template == "" {
+		call.Template = p.config.Texts.Template()
+	}
+	most := p.config.Estimate(name, call).PicoUSD
+	if most == nil {
+		return false
+	}
+	underWay := 0
+	for _, n := range p.underWay {
+		underWay += n
+	}
+	return p.spent+int64(underWay+1)**most <= p.config.DailyBudget
 }
 
 // begin writes down a call.

@@ -115,6 +115,8 @@ func (p *planning) read(ctx context.Context, tx pgx.Tx) error {
 		_, err := pgx.ForEachRow(rows, []any{&key, &count}, func() error { p.underWay[key] = count; return nil })
 		return err
 	}, `SELECT target, count(*) FROM plan_attempts WHERE state = 'executing' AND target = ANY($1) AND deadline > hybrid_clock() GROUP BY target`, targets)
+	st.query("spent today", into(pgx.RowTo[int64], func(pico int64) error { p.spent = pico; return nil }),
+		`SELECT pico_usd FROM provider_days WHERE day = (hybrid_clock() AT TIME ZONE 'UTC')::date`)
 	return st.run(ctx, tx)
 }
 
@@ -144,6 +146,7 @@ func (p *planning) write(ctx context.Context, tx pgx.Tx) error {
 	var st statements
 	p.queueEnded(&st)
 	p.queueCosts(&st)
+	p.queueSpent(&st)
 	p.queueTexts(&st)
 	p.queueBegun(&st)
 	p.queueGuards(&st)
@@ -184,6 +187,20 @@ func (p *planning) queueCosts(st *statements) {
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`,
 			c.attempt, p.now, c.text.userID, c.text.campaignID, c.text.workflow, c.text.id, string(c.target.Provider), c.target.Key(), c.target.Deployment,
 			c.target.Model, c.target.Zone, c.cost.Tier, u.Input, u.Cached, u.CacheWrite, u.Output, u.Reasoning, c.cost.Kind, c.cost.PriceID, c.cost.PicoUSD, c.cost.Anomaly)
+	}
+}
+
+// queueSpent adds the costs to their day.
+func (p *planning) queueSpent(st *statements) {
+	sum := int64(0)
+	for _, c := range p.costs {
+		if c.cost.PicoUSD != nil {
+			sum += *c.cost.PicoUSD
+		}
+	}
+	if sum > 0 {
+		st.exec("spent today", `INSERT INTO provider_days AS d (day, pico_usd) VALUES (($1::timestamptz AT TIME ZONE 'UTC')::date, $2)
+			ON CONFLICT (day) DO UPDATE SET pico_usd = d.pico_usd + excluded.pico_usd`, p.now, sum)
 	}
 }
 

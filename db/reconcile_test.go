@@ -149,6 +149,59 @@ func (f *fleet) cancelSpring() {
 	}
 }
 
+// riverHasPlans writes the plan jobs into River's table, where the reconciler looks for them.
+func (f *fleet) riverHasPlans() {
+	f.t.Helper()
+	f.exec(`INSERT INTO river.river_job (args, kind, max_attempts, queue, state)
+		SELECT jsonb_build_object('text', id, 'step', step), 'plan', 25, 'plan', 'available' FROM texts WHERE state = 'planning'`)
+}
+
+// TestLostPlansAreFound: a text whose job is gone gets another, once; one whose job waits in River gets none, however
+// long it waits.
+func TestLostPlansAreFound(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "3/60s", "off")
+	f.ingest(true, messages("eve", 3, func(m *workflow.Message) { m.Content, m.Brief = "", "b" })...)
+	f.riverHasPlans()
+	f.takeJobs()
+	f.AdvanceClock(t, time.Hour)
+	if done := f.reconcile(); done != (db.Reconciled{}) {
+		t.Errorf("%+v", done)
+	}
+	f.exec(`DELETE FROM river.river_job WHERE id = (SELECT min(id) FROM river.river_job)`)
+	f.exec(`UPDATE river.river_job SET state = 'completed', finalized_at = now() WHERE id = (SELECT min(id) FROM river.river_job)`)
+	if done := f.reconcile(); done != (db.Reconciled{Unplanned: 2}) {
+		t.Errorf("%+v, want two lost plans", done)
+	}
+	plans := 0
+	for _, j := range f.takeJobs() {
+		if j.Kind == workflow.StepPlan {
+			plans++
+		}
+	}
+	if plans != 2 {
+		t.Errorf("%d jobs", plans)
+	}
+	if done := f.reconcile(); done != (db.Reconciled{}) {
+		t.Errorf("found again: %+v", done)
+	}
+}
+
+// TestUntextedMessagesAreFound: messages that a release without texts took in get one.
+func TestUntextedMessagesAreFound(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "3/60s", "off")
+	f.ingest(true, messages("eve", 2, func(m *workflow.Message) { m.Content, m.Brief = "", "b" })...)
+	f.exec(`UPDATE hybrid_workflows SET text = NULL`)
+	f.exec(`DELETE FROM texts`)
+	if done := f.reconcile(); done != (db.Reconciled{Unplanned: 2}) {
+		t.Errorf("%+v", done)
+	}
+	if n := one[int](f, `SELECT count(*) FROM hybrid_workflows w JOIN texts t ON t.id = w.text AND t.workflow = w.id AND t.brief = 'b'`); n != 2 {
+		t.Errorf("%d messages have a text", n)
+	}
+}
+
 // TestReconcileHealthy: in a fleet in which everybody does what he should the reconciler finds nothing, however often
 // it looks and whatever the messages wait for.
 func TestReconcileHealthy(t *testing.T) {
@@ -159,6 +212,7 @@ func TestReconcileHealthy(t *testing.T) {
 	f.ingest(true, messages("cyd", 4, toRecipient("fan"))...)                                         // one recipient
 	f.ingest(true, messages("dan", 2, inCampaign("spring"))...)                                       // paused
 	f.ingest(true, messages("eve", 2, func(m *workflow.Message) { m.Content, m.Brief = "", "b" })...) // to be written
+	f.riverHasPlans()
 	f.exec(`INSERT INTO campaigns VALUES ('fay', 'spring', 'paused', '', $1, $1)`, start)             // paused before
 	f.ingest(true, messages("fay", 2, inCampaign("spring"))...)                                       // its first message
 	if _, err := f.store.SetCampaignState(f.ctx, "dan", "spring", db.CampaignPaused, "test"); err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
@@ -95,6 +96,7 @@ func (a *Author) Write(ctx context.Context, call db.PlanCall, since time.Time) d
 	a.paces[call.Target].Observe(end.Result.Limits, a.now())
 	end.Cost = a.cost(client.Target(), template, prompt, end.Result)
 	if end.Result.Class == provider.Completed {
+		end.Result.Text = strings.TrimSpace(plainSpace.Replace(end.Result.Text))
 		for _, v := range template.Gate(call.Fields, canary).Check(end.Result.Text) {
 			end.Violations = append(end.Violations, string(v))
 		}
@@ -104,6 +106,9 @@ func (a *Author) Write(ctx context.Context, call db.PlanCall, since time.Time) d
 	}
 	return end
 }
+
+// plainSpace makes line breaks and tabs what the gate lets through.
+var plainSpace = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\t", " ")
 
 func (a *Author) tokens(template text.Template, prompt text.Prompt) int64 {
 	return cost.EstimateTokens(prompt.System, prompt.User) + int64(template.MaxOutputTokens)

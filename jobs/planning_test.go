@@ -74,7 +74,6 @@ type writers struct {
 	log    *logBuffer
 	waits  []time.Duration // between calls, and before them
 	idle   time.Duration   // since the last call
-	lost   func()          // runs between a call's end and its report; may panic
 }
 
 type logBuffer struct {
@@ -97,6 +96,7 @@ type writerOptions struct {
 	template string
 	only     []provider.Name // empty: both, Azure first
 	timeout  time.Duration
+	calls    int64 // that there is money for, if only the most that they may cost is known; 0: no budget
 }
 
 func newWriters(t testing.TB, o writerOptions) *writers {
@@ -138,16 +138,25 @@ func newWriters(t testing.TB, o writerOptions) *writers {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
+	budget := int64(0)
+	if o.calls > 0 {
+		one := w.author.Estimate(provider.Azure, db.PlanCall{Template: w.author.Template(), Brief: briefed(1).Message.Brief})
+		budget = o.calls**one.PicoUSD + 1
+	}
 	w.store = db.NewStore(pool, testJobs{}, db.Config{Worker: "w-1", Timing: db.Timing{Reservation: time.Second, CallTimeout: time.Second, Settle: time.Second}, Planning: &db.Planning{
-		Plan: plan, Guard: guard.DefaultSettings, Targets: w.author.Targets(), CallTimeout: o.timeout, Texts: w.author, Estimate: w.author.Estimate,
+		Plan: plan, Guard: guard.DefaultSettings, Targets: w.author.Targets(), CallTimeout: o.timeout, Texts: w.author, Estimate: w.author.Estimate, DailyBudget: budget,
 	}})
 	w.FreezeClock(t, planStart)
 	account, _ := limit.ParseRules("10/60s")
 	if _, err := w.store.SeedLimits(t.Context(), account, nil, 0); err != nil {
 		t.Fatal(err)
 	}
-	w.worker = jobs.NewPlanWorker(w, w, slog.New(slog.NewTextHandler(w.log, nil)), time.Now, func(_ context.Context, d time.Duration) { w.wait(d) })
+	w.worker = w.newWorker(w)
 	return w
+}
+
+func (w *writers) newWorker(p jobs.Planner) *jobs.PlanWorker {
+	return jobs.NewPlanWorker(p, w, slog.New(slog.NewTextHandler(w.log, nil)), time.Now, func(_ context.Context, d time.Duration) { w.wait(d) })
 }
 
 func (w *writers) clients(only []provider.Name) (clients []provider.Client) {
@@ -188,9 +197,6 @@ func (w *writers) Delays() map[provider.Name]time.Duration { return w.author.Del
 func (w *writers) Write(ctx context.Context, call db.PlanCall, since time.Time) db.PlanEnd {
 	w.waits, w.idle = append(w.waits, w.idle), 0
 	end := w.author.Write(ctx, call, since)
-	if w.lost != nil {
-		w.lost()
-	}
 	return end
 }
 

@@ -115,6 +115,12 @@ CREATE TABLE provider_costs (
 CREATE INDEX provider_costs_time ON provider_costs (at);
 CREATE INDEX provider_costs_text ON provider_costs (text);
 
+-- What the calls of a day (UTC) cost, so that a budget need not add up the ledger for each call.
+CREATE TABLE provider_days (
+    day      date PRIMARY KEY,
+    pico_usd bigint NOT NULL
+) WITH (fillfactor = 50);
+
 CREATE FUNCTION keep_costs() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'provider_costs is a ledger: rows are only added' USING ERRCODE = 'check_violation', CONSTRAINT = 'provider_costs_ledger';

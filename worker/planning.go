@@ -25,6 +25,7 @@ type Providers struct {
 	Templates *text.Set
 	Template  string // by which new texts are written
 	Prices    cost.Table
+	Budget    int64          // pico-USD that the fleet may spend on a day; 0: no limit
 	Guard     guard.Settings // zero: guard.DefaultSettings
 }
 
@@ -50,7 +51,7 @@ func (w *Worker) planning() (*db.Planning, error) {
 		plan.Targets = append(plan.Targets, client.Target().Provider)
 	}
 	w.author = author
-	return &db.Planning{Plan: plan, Guard: settings, Targets: author.Targets(), CallTimeout: p.Timeout, Texts: author, Estimate: author.Estimate}, nil
+	return &db.Planning{Plan: plan, Guard: settings, Targets: author.Targets(), CallTimeout: p.Timeout, Texts: author, Estimate: author.Estimate, DailyBudget: p.Budget}, nil
 }
 
 // workPlans lets River work the plan steps.

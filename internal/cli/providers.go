@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
@@ -18,7 +20,7 @@ import (
 // providersOf turns the environment into what writes texts; without a provider it has no clients. The files that it
 // names are checked in any case.
 func providersOf(cfg config.Config) (worker.Providers, fallback.Matrix, error) {
-	p := worker.Providers{Workers: cfg.PlanWorkers, Timeout: cfg.ProviderTimeout, Template: cfg.PromptTemplate}
+	p := worker.Providers{Workers: cfg.PlanWorkers, Timeout: cfg.ProviderTimeout, Template: cfg.PromptTemplate, Budget: budgetOf(cfg.ProviderBudget)}
 	matrix, err := fallback.Load(cfg.FallbackMatrixFile)
 	if err != nil {
 		return p, matrix, fmt.Errorf("FALLBACK_MATRIX_FILE: %w", err)
@@ -43,6 +45,19 @@ func providersOf(cfg config.Config) (worker.Providers, fallback.Matrix, error) {
 		p.Clients = append(p.Clients, chat)
 	}
 	return p, matrix, nil
+}
+
+// picoPerCent: budgets are in cents, costs in pico-USD.
+const picoPerCent = 1e10
+
+// budgetOf reads an amount such as 25.50, whose form the configuration has checked.
+func budgetOf(usd string) int64 {
+	whole, cents, _ := strings.Cut(usd, ".")
+	number, err := strconv.ParseInt(whole+(cents + "00")[:2], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return number * picoPerCent
 }
 
 // chatsOf returns the providers that are configured, the preferred one first.

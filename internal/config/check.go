@@ -16,6 +16,7 @@ import (
 var (
 	queueName   = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.fifo)?$`)
 	regionName  = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
+	amount      = regexp.MustCompile(`^\d{1,7}(\.\d{1,2})?$`)
 	apiVersion  = regexp.MustCompile(`^\d{4}-\d\d-\d\d(-preview)?$`)
 	scope       = regexp.MustCompile(`^https://[a-z0-9.-]+/\.default$`)
 	keyAndValue = regexp.MustCompile(`(^|\s)(host|hostaddr|port|dbname|user|service)\s*=\s*\S`)
@@ -49,6 +50,7 @@ func ownChecks(cfg *Config) []Check {
 		{"AZURE_OPENAI_MODEL", token},
 		{"AZURE_OPENAI_API_VERSION", matches(apiVersion)},
 		{"AZURE_OPENAI_SCOPE", matches(scope)},
+		{"PROVIDER_DAILY_BUDGET_USD", budget},
 		{"OPENAI_API_KEY", token},
 		{"OPENAI_BASE_URL", httpURL},
 		{"OPENAI_MODEL", token},
@@ -122,6 +124,13 @@ func differs(name, other string) func(string) error {
 		}
 		return nil
 	}
+}
+
+func budget(value string) error {
+	if !amount.MatchString(value) || strings.Trim(value, "0.") == "" {
+		return errUnexpected
+	}
+	return nil
 }
 
 func userID(value string) error {

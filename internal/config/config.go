@@ -78,6 +78,7 @@ type Config struct {
 	ProviderPrimary      string        `env:"PROVIDER_PRIMARY" envDefault:"azure" group:"Providers" desc:"provider that is asked first where there are both" oneof:"azure|openai"`
 	ProviderTimeout      time.Duration `env:"PROVIDER_TIMEOUT" envDefault:"30s" group:"Providers" desc:"longest time that one call to a provider may take" min:"10ms" max:"1m"`
 	PlanWorkers          int           `env:"PLAN_WORKERS" envDefault:"20" group:"Providers" desc:"texts that this process has written at once" min:"1" max:"10000"`
+	ProviderBudget       string        `env:"PROVIDER_DAILY_BUDGET_USD" group:"Providers" desc:"US dollars that the whole fleet may spend on texts on one day (UTC); then texts wait; not set: no limit" example:"25.50" expect:"an amount above 0 with at most two digits after the point"`
 	PromptTemplate       string        `env:"PROMPT_TEMPLATE" envDefault:"message" group:"Providers" desc:"template that new texts are written by: a name, which means its highest version, or name@version" expect:"the name of a template"`
 	PromptDir            string        `env:"PROMPT_DIR" group:"Providers" desc:"folder with templates of your own (name.v1.yaml), beside the built-in ones" expect:"a path" example:"prompts"`
 	FallbackMatrixFile   string        `env:"FALLBACK_MATRIX_FILE" group:"Providers" desc:"YAML file with rows of the fallback matrix that replace the built-in ones" expect:"a path" example:"fallback.yaml"`

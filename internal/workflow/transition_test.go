@@ -102,6 +102,24 @@ func final() map[workflow.EventKind]string {
 	}
 }
 
+// toQueue is what a 429 of the gateway leaves in the history.
+var toQueue = workflow.Fallback{From: "onlyFans", To: "queue", Reason: "onlyfans_rate_limited", Timestamp: now}
+
+// written is how a text was written; wroteInto is what a state takes over of it.
+var written = workflow.Writing{
+	CurrentProvider: workflow.ProviderOpenAI, Azure: workflow.ProviderTimeout, OpenAI: workflow.ProviderCompleted,
+	Retries:    workflow.RetryAttempts{Azure: 4, OpenAI: 5, OnlyFans: 99},
+	History:    []workflow.Fallback{{From: "azure", To: "openai", Reason: "azure_timeout", Timestamp: now}},
+	Checkpoint: json.RawMessage(`{"target":"openai"}`),
+}
+
+func wroteInto(s *workflow.State) {
+	s.CurrentProvider, s.CheckpointData = workflow.ProviderOpenAI, json.RawMessage(`{"target":"openai"}`)
+	s.ProviderStates.Azure, s.ProviderStates.OpenAI = workflow.ProviderTimeout, workflow.ProviderCompleted
+	s.RetryAttempts.Azure, s.RetryAttempts.OpenAI = 4, 5
+	s.FallbackHistory = append(s.FallbackHistory, written.History...)
+}
+
 // changes says what an event does to a state besides its stage. What is not named stays as it was.
 var changes = map[workflow.EventKind]func(before, s *workflow.State){
 	workflow.EventTextReady:  func(_, s *workflow.State) { s.WaitReason = workflow.WaitNone },
@@ -132,6 +150,7 @@ var changes = map[workflow.EventKind]func(before, s *workflow.State){
 	workflow.EventRateLimited: func(_, s *workflow.State) {
 		s.NotBefore, s.WaitReason, s.LastError = soon, workflow.WaitNone, "why"
 		s.ProviderStates.RateLimiter, s.ProviderStates.OnlyFans = workflow.ProviderPending, workflow.ProviderRateLimited
+		s.FallbackHistory = append(s.FallbackHistory, toQueue)
 	},
 	workflow.EventUnknown:   func(_, s *workflow.State) { s.LastError = "why" },
 	workflow.EventCancelled: func(_, s *workflow.State) { s.WaitReason, s.LastError = workflow.WaitNone, "why" },
@@ -259,7 +278,24 @@ func TestTransitionDetails(t *testing.T) {
 			func(s *workflow.State) {
 				s.Stage, s.WaitReason, s.LastError = workflow.StageQueued, workflow.WaitNone, "rate_limited"
 				s.ProviderStates.RateLimiter, s.ProviderStates.OnlyFans = workflow.ProviderPending, workflow.ProviderRateLimited
+				s.FallbackHistory = append(s.FallbackHistory, toQueue)
 			}, release(earlier)},
+		{"a release without the limiter is told", workflow.StageQueued, func(*workflow.State) {}, workflow.Event{Kind: workflow.EventReleased, At: now, Bypass: true},
+			func(s *workflow.State) {
+				s.Stage, s.WaitReason = workflow.StageSending, workflow.WaitNone
+				s.ProviderStates.RateLimiter, s.ProviderStates.OnlyFans = workflow.ProviderApproved, workflow.ProviderSending
+				s.FallbackHistory = append(s.FallbackHistory, workflow.Fallback{From: "rateLimiter", To: "bypass_with_warning", Reason: "rate_limiter_down", Timestamp: now})
+			}, []workflow.Step{{Kind: workflow.StepSend}}},
+		{"a text tells how it was written", workflow.StagePlanning, func(*workflow.State) {}, workflow.Event{Kind: workflow.EventTextReady, At: now, Writing: &written},
+			func(s *workflow.State) {
+				s.Stage, s.WaitReason = workflow.StageQueued, workflow.WaitNone
+				wroteInto(s)
+			}, release(earlier)},
+		{"a text that could not be had tells it, too", workflow.StagePlanning, func(*workflow.State) {}, workflow.Event{Kind: workflow.EventTextFailed, At: now, Reason: "azure_refusal", Writing: &written},
+			func(s *workflow.State) {
+				s.Stage, s.WaitReason, s.LastError = workflow.StageFailed, workflow.WaitNone, "azure_refusal"
+				wroteInto(s)
+			}, nil},
 		{"a retry that is due before the message's own time", workflow.StageSending, func(s *workflow.State) { s.NotBefore = later }, eventOf(workflow.EventNotSent),
 			func(s *workflow.State) {
 				s.Stage, s.WaitReason, s.LastError, s.Attempts, s.RetryAttempts.OnlyFans = workflow.StageQueued, workflow.WaitRetry, "why", 2, 8
