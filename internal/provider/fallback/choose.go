@@ -20,7 +20,8 @@ func (p Plan) Choose(g Progress, views map[provider.Name]View, now time.Time) (P
 		if !p.inTime(c, 0, now) {
 			return p.leaveAll(g, c.Target, Deadline, 0, now)
 		}
-		if c.Target == "" || !slices.Contains(p.Targets, c.Target) {
+		if !slices.Contains(p.Targets, c.Target) { // none yet, or one that only another process has credentials for
+			c.use(c.Target)
 			if !p.first(c) {
 				return p.none(g, views, now)
 			}
@@ -29,8 +30,8 @@ func (p Plan) Choose(g Progress, views map[provider.Name]View, now time.Time) (P
 		if view.Admitted {
 			return p.call(g, now), Next{Do: DoCall, Target: c.Target}
 		}
-		if view.Busy && p.waitsForBusy(c, now) {
-			return g, Next{Do: DoWait, Until: view.Until, Reason: string(ScenarioOf(c.Target, provider.ServerError))}
+		if until, worth := waitsForBusy(c, view, now); worth {
+			return g, Next{Do: DoWait, Until: until, Reason: string(ScenarioOf(c.Target, provider.ServerError))}
 		}
 		// Closed. What closed it has a row of its own, which says where to go.
 		scenario := ScenarioOf(c.Target, view.Why)
@@ -39,12 +40,12 @@ func (p Plan) Choose(g Progress, views map[provider.Name]View, now time.Time) (P
 		}
 		to := provider.Name(p.Matrix.Row(scenario).Fallback)
 		from := c.Target
-		c.Used = append(slices.Clone(c.Used), from)
+		c.use(from)
 		if !slices.Contains(p.Targets, to) || slices.Contains(c.Used, to) {
 			return p.none(g, views, now)
 		}
 		g.note(from, string(to), scenario, now)
-		c.Target, c.Tries, c.Repairs, c.Violations, c.BusySince = to, 0, 0, nil, nil
+		c.enter(to)
 	}
 }
 
@@ -52,28 +53,40 @@ func (p Plan) Choose(g Progress, views map[provider.Name]View, now time.Time) (P
 func (p Plan) first(c *Checkpoint) bool {
 	for _, name := range p.Targets {
 		if !slices.Contains(c.Used, name) {
-			c.Target = name
+			c.enter(name)
 			return true
 		}
 	}
 	return false
 }
 
-// waitsForBusy says whether a busy target is worth a moment more.
-func (p Plan) waitsForBusy(c *Checkpoint, now time.Time) bool {
+// waitsForBusy says whether a busy target is worth a moment more, and until when. A wait always has a length, and
+// all of them together are no longer than busyMost.
+func waitsForBusy(c *Checkpoint, view View, now time.Time) (time.Time, bool) {
+	if !view.Busy {
+		return time.Time{}, false
+	}
 	if c.BusySince == nil {
 		c.BusySince = &now
 	}
-	return now.Sub(*c.BusySince) < busyMost
+	last := c.BusySince.Add(busyMost)
+	if view.Until.After(now) && view.Until.Before(last) {
+		return view.Until, true
+	}
+	return last, last.After(now)
 }
 
-// none ends a chain that has no target left. If none was even tried it goes on as soon as one may be called again.
+// none ends a chain that has no target left. If none was even tried it goes on as soon as one of those that it came
+// by may be called again; others don't count, for the rows don't lead the next chain to them either.
 func (p Plan) none(g Progress, views map[provider.Name]View, now time.Time) (Progress, Next) {
 	if g.Checkpoint.Failed {
 		return p.leaveAll(g, g.Checkpoint.Target, AllFailed, 0, now)
 	}
 	wait := time.Duration(-1)
-	for _, name := range p.Targets {
+	for _, name := range g.Checkpoint.Used {
+		if !slices.Contains(p.Targets, name) {
+			continue
+		}
 		if left := max(0, views[name].Until.Sub(now)); wait < 0 || left < wait {
 			wait = left
 		}

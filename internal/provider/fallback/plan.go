@@ -17,7 +17,7 @@ type Checkpoint struct {
 	Used       []provider.Name `json:"used,omitempty"`       // targets that this chain does not enter again
 	Called     []provider.Name `json:"called,omitempty"`     // targets that were called for this text, in any chain
 	Calls      int             `json:"calls,omitempty"`      // in this chain
-	Failed     bool            `json:"failed,omitempty"`     // a call of this chain failed
+	Failed     bool            `json:"failed,omitempty"`     // a call of this chain failed, or brought a text that can't be used
 	Began      *time.Time      `json:"began,omitempty"`      // this chain
 	BusySince  *time.Time      `json:"busySince,omitempty"`  // the target has been busy since
 	WaitUntil  *time.Time      `json:"waitUntil,omitempty"`  // nothing is called before
@@ -95,9 +95,8 @@ func (p Plan) Failed(g Progress, class provider.Class, retryAfter time.Duration,
 	tries := c.Tries
 	if repair {
 		tries = c.Repairs
-	} else {
-		c.Failed = true
 	}
+	c.Failed = true
 	if tries < row.MaxRetries && !veto && wait <= max(p.Matrix.bounds.RetryAfter, row.Delay) && p.inTime(c, wait, now) {
 		if repair {
 			c.Repairs, c.Violations = c.Repairs+1, violationsOf(class, violations)
@@ -121,7 +120,7 @@ func unusable(class provider.Class) bool {
 
 func violationsOf(class provider.Class, violations []string) []string {
 	if class == GateFailed {
-		return violations
+		return slices.Clone(violations)
 	}
 	return []string{string(class)}
 }
@@ -149,9 +148,7 @@ func (c *Checkpoint) waitFor(s Scenario, wait time.Duration, now time.Time) {
 func (p Plan) leave(g Progress, scenario Scenario, row Row, retryAfter time.Duration, now time.Time) (Progress, Next) {
 	c := &g.Checkpoint
 	from := c.Target
-	if from != "" && !slices.Contains(c.Used, from) {
-		c.Used = append(slices.Clone(c.Used), from)
-	}
+	c.use(from)
 	switch row.Fallback {
 	case ToFailure, ToFallbackText:
 		if row.Fallback == ToFallbackText {
@@ -166,10 +163,25 @@ func (p Plan) leave(g Progress, scenario Scenario, row Row, retryAfter time.Dura
 	if !slices.Contains(p.Targets, to) || slices.Contains(c.Used, to) {
 		return p.leaveAll(g, from, AllFailed, 0, now)
 	}
+	if !p.inTime(c, 0, now) { // the other would not be called: the history is not to say so
+		return p.leaveAll(g, from, Deadline, 0, now)
+	}
 	g.note(from, string(to), scenario, now)
-	c.Target, c.Tries, c.Repairs, c.Violations, c.BusySince = to, 0, 0, nil, nil
+	c.enter(to)
 	c.waitFor("", 0, now)
 	return g, Next{}
+}
+
+// use notes that this chain does not enter a target again.
+func (c *Checkpoint) use(name provider.Name) {
+	if name != "" && !slices.Contains(c.Used, name) {
+		c.Used = append(slices.Clone(c.Used), name)
+	}
+}
+
+// enter goes to a target. What was counted is about the one before.
+func (c *Checkpoint) enter(name provider.Name) {
+	c.Target, c.Tries, c.Repairs, c.Violations, c.BusySince = name, 0, 0, nil, nil
 }
 
 // leaveAll is for scenarios of no single target.
@@ -185,9 +197,11 @@ func (p Plan) leaveAll(g Progress, from provider.Name, scenario Scenario, wait t
 	return p.queue(g, from, scenario, max(row.Delay, wait), now)
 }
 
-// queue ends a chain in a durable wait, after which another begins.
+// queue ends a chain in a durable wait, after which another begins. Whatever a provider asks for, it is no longer
+// than a text may wait in all.
 func (p Plan) queue(g Progress, from provider.Name, scenario Scenario, wait time.Duration, now time.Time) (Progress, Next) {
 	old := g.Checkpoint
+	wait = min(wait, max(p.Matrix.Row(scenario).Delay, p.Matrix.bounds.QueueMaxAge))
 	first := old.FirstWait
 	if first == nil {
 		first = &now

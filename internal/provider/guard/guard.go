@@ -45,17 +45,18 @@ const (
 	Stop    Outcome = "stop"    // it will not answer until a person acts
 )
 
-// OutcomeOf says what a class of results says about the target.
+// OutcomeOf says what a class of results says about the target. A class that is on no list, such as that of a call
+// whose process died, says nothing.
 func OutcomeOf(class provider.Class) Outcome {
 	switch class {
 	case provider.Timeout, provider.Connection, provider.Overloaded, provider.ServerError:
 		return Failure
 	case provider.BillingStop, provider.Auth, provider.NotFound:
 		return Stop
-	case provider.Canceled, provider.RateLimited, provider.ContentFiltered, provider.ContextLength, provider.InvalidRequest:
-		return Neutral
+	case provider.Completed, provider.Refusal, provider.Truncated, provider.SchemaViolation:
+		return Success
 	}
-	return Success
+	return Neutral // canceled, rate_limited, content_filtered, context_length, invalid_request
 }
 
 // State is what the fleet knows of a target. The zero State is a target that nobody has called yet.
@@ -69,6 +70,7 @@ type State struct {
 	OpenReason provider.Class `json:"openReason"` // of the call that opened it
 	ProbeUntil time.Time      `json:"probeUntil"` // a probe is under way that ends by then
 	RestUntil  time.Time      `json:"restUntil"`  // the target asked for it
+	RestReason provider.Class `json:"restReason"` // of the answer that did
 }
 
 // Phase is a breaker's state in the usual words.
@@ -105,11 +107,16 @@ type Verdict struct {
 const busyPause = 100 * time.Millisecond
 
 // Admit says whether a call may begin now, while the given number of calls to the target are under way in the
-// fleet.
+// fleet. Of a rest and an open breaker the one that lasts longer is told.
 func (c Settings) Admit(s State, underWay int, now time.Time) Verdict {
-	if now.Before(s.RestUntil) {
-		return Verdict{Until: s.RestUntil, Why: provider.RateLimited}
+	v := c.admit(s, underWay, now)
+	if now.Before(s.RestUntil) && (v.Admitted || v.Busy || v.Until.Before(s.RestUntil)) {
+		return Verdict{Until: s.RestUntil, Why: s.RestReason}
 	}
+	return v
+}
+
+func (c Settings) admit(s State, underWay int, now time.Time) Verdict {
 	switch s.Phase(now) {
 	case Open:
 		return Verdict{Until: s.OpenUntil, Why: s.OpenReason}
@@ -126,7 +133,8 @@ func (c Settings) Admit(s State, underWay int, now time.Time) Verdict {
 	return Verdict{Busy: true, Until: now.Add(busyPause)}
 }
 
-// Began notes that an admitted call begins, to end by the given time.
+// Began notes that an admitted call begins. By the given time its end has been recorded, or its process is dead: a
+// probe is then taken for lost, and another may begin. What it reports later is no probe's result any more.
 func (s State) Began(v Verdict, deadline time.Time) State {
 	if v.Probe {
 		s.ProbeUntil = deadline
@@ -135,20 +143,21 @@ func (s State) Began(v Verdict, deadline time.Time) State {
 }
 
 // Record notes how a call ended, and what rest its answer asked for. A call that was no probe neither closes an
-// open breaker nor keeps it open for longer: it began before.
+// open breaker nor keeps it open for longer, for it began before; but the news that a person has to act counts.
 func (c Settings) Record(s State, class provider.Class, retryAfter time.Duration, probe bool, now time.Time) State {
 	outcome := OutcomeOf(class)
+	probe = probe && s.Opened > 0 // another one closed it meanwhile: it is a call like any other
 	if rest := c.rest(class, retryAfter); rest > 0 && now.Add(rest).After(s.RestUntil) {
-		s.RestUntil = now.Add(rest)
+		s.RestUntil, s.RestReason = now.Add(rest), class
 	}
 	if probe {
 		s.ProbeUntil = time.Time{}
 	}
 	switch {
 	case outcome == Neutral:
+	case s.Opened > 0 && !probe && (outcome != Stop || OutcomeOf(s.OpenReason) == Stop):
 	case outcome == Stop:
 		s = c.open(s, class, now)
-	case s.Opened > 0 && !probe:
 	case outcome == Success:
 		if probe {
 			s.Opened, s.OpenUntil, s.OpenReason, s.Recent, s.Counted = 0, time.Time{}, "", 0, 0
@@ -190,7 +199,10 @@ func (c Settings) halfFailed(s State) bool {
 }
 
 func (c Settings) open(s State, class provider.Class, now time.Time) State {
-	length := min(c.CoolDown<<min(s.Opened, 20), c.LongestCoolDown)
+	length := min(c.CoolDown, c.LongestCoolDown)
+	for doubled := 0; doubled < s.Opened && length < c.LongestCoolDown; doubled++ {
+		length = min(2*length, c.LongestCoolDown)
+	}
 	switch class {
 	case provider.BillingStop:
 		length = c.BillingStop

@@ -16,7 +16,7 @@ type Pace struct {
 	requests, tokens *rate.Limiter // nil: not known
 }
 
-// Delay is how long a call of that many tokens has to wait; 0: it may begin.
+// Delay is how long a call of that many tokens has to wait; 0: it may begin. It is never longer than two minutes.
 func (p *Pace) Delay(tokens int64, now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -41,7 +41,7 @@ func (p *Pace) Observe(l provider.Limits, now time.Time) {
 }
 
 // amount bounds what is asked for by what a whole minute has: a call that is larger than that waits for a full one.
-func amount(l *rate.Limiter, n int64) float64 { return min(float64(n), float64(l.Burst())) }
+func amount(l *rate.Limiter, n int64) float64 { return min(float64(max(n, 0)), float64(l.Burst())) }
 
 func delay(l *rate.Limiter, n int64, now time.Time) time.Duration {
 	if l == nil {
@@ -54,9 +54,14 @@ func delay(l *rate.Limiter, n int64, now time.Time) time.Duration {
 	return max(time.Duration(missing/float64(l.Limit())*float64(time.Second)), time.Millisecond)
 }
 
+// take counts a call. Those that begin at the same time may take more than there is, but no more than a minute's
+// amount: beyond that the target itself refuses.
 func take(l *rate.Limiter, n int64, now time.Time) {
-	if l != nil {
-		l.ReserveN(now, int(amount(l, n)))
+	if l == nil {
+		return
+	}
+	if left := l.TokensAt(now) + float64(l.Burst()); left >= 1 {
+		l.ReserveN(now, int(min(amount(l, n), left)))
 	}
 }
 
@@ -71,6 +76,11 @@ func observe(l *rate.Limiter, limit, remaining int64, reset time.Duration, now t
 	} else if l.Burst() != burst {
 		l.SetLimitAt(now, perSecond)
 		l.SetBurstAt(now, burst)
+		if l.TokensAt(now) < -float64(burst) { // what was taken by a larger limit; by this one it would last for hours
+			l = rate.NewLimiter(perSecond, burst)
+			l.ReserveN(now, burst)
+			l.ReserveN(now, burst)
+		}
 	}
 	// Nothing left and no time when there will be: Azure has sent that without meaning it.
 	if remaining < 0 || remaining == 0 && reset <= 0 {
