@@ -1,6 +1,7 @@
 package text
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -117,7 +118,8 @@ func CheckFields(fields map[string]string) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if !isFieldName(name) {
-			return fmt.Errorf("the field %.64q has no valid name: use letters, digits and _, beginning with a letter, at most 64", name)
+			// The name is not shown: it may be anything that somebody put there.
+			return errors.New("a field has no valid name: use letters, digits and _, beginning with a letter, at most 64")
 		}
 		if size := len(fields[name]); size > MaxFieldBytes {
 			return fmt.Errorf("the field %s has %d bytes; at most %d are allowed", name, size, MaxFieldBytes)

@@ -84,10 +84,16 @@ func TestCheckFields(t *testing.T) {
 		}
 	}
 	many["f64"] = ""
-	for says, fields := range map[string]map[string]string{
-		"65 fields": many, `""`: {"": "secret"}, `"1a"`: {"1a": "secret"}, `"a b"`: {"a b": "secret"}, `"é"`: {"é": "secret"}, `"a\n"`: {"a\n": "secret"}, `"aaa`: {strings.Repeat("a", 65): "secret"},
-		"field big has 4098 bytes": {"big": strings.Repeat("secret", 683)},
+	const noName = "no valid name"
+	for _, test := range []struct {
+		says   string
+		fields map[string]string
+	}{
+		{"65 fields", many}, {noName, map[string]string{"": "secret"}}, {noName, map[string]string{"1a": "secret"}}, {noName, map[string]string{"a secret": "b"}},
+		{noName, map[string]string{"é": "secret"}}, {noName, map[string]string{"secret\n": ""}}, {noName, map[string]string{strings.Repeat("secret", 11): ""}},
+		{"field big has 4098 bytes", map[string]string{"big": strings.Repeat("secret", 683)}},
 	} {
+		says, fields := test.says, test.fields
 		if err := text.CheckFields(fields); err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", says, err)
 		}
