@@ -94,3 +94,19 @@ func TestAnswer(t *testing.T) {
 		}
 	}
 }
+
+// TestModelAndTierAreWords: a provider's sentence in the place of a name is not kept.
+func TestModelAndTierAreWords(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ model, tier, wantModel, wantTier string }{
+		{"gpt-5.6-luna-2026-07-01", "flex", "gpt-5.6-luna-2026-07-01", "flex"},
+		{"you asked: hello", "cheapest", "", ""},
+		{strings.Repeat("x", 2*maxWord+1), "", "", ""},
+	} {
+		body := `{"model":"` + c.model + `","service_tier":"` + c.tier + `","choices":[{"message":{"content":"{\"text\":\"Hey\",\"why\":\"w\"}"}}]}`
+		got := Classify(Exchange{Provider: OpenAI, Status: 200, Body: []byte(body)})
+		if got.Class != Completed || got.Model != c.wantModel || got.Tier != c.wantTier || got.Unclassified {
+			t.Errorf("%+v", got)
+		}
+	}
+}
