@@ -299,7 +299,7 @@ func (p *planning) lose(t *plannedText, open *openCall) {
 func (p *planning) record(open *openCall, class provider.Class, retryAfter time.Duration) {
 	p.guards[open.target] = p.config.Guard.Record(p.guards[open.target], class, retryAfter, open.probe, p.now)
 	p.changed[open.target] = true
-	if p.now.Before(open.deadline) {
+	if p.now.Before(open.deadline.Add(planSlack)) {
 		p.underWay[open.target]--
 	}
 }
@@ -362,7 +362,7 @@ func (p *planning) begin(i int, t *plannedText, name provider.Name, verdict guar
 	target := p.config.Targets[name]
 	deadline := p.now.Add(p.config.CallTimeout)
 	key := target.Key()
-	p.guards[key] = p.guards[key].Began(verdict, deadline)
+	p.guards[key] = p.guards[key].Began(verdict, deadline.Add(planSlack)) // its end may be known here only then
 	p.changed[key] = p.changed[key] || verdict.Probe
 	p.underWay[key]++
 	t.attempts++

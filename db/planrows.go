@@ -109,12 +109,13 @@ func (p *planning) read(ctx context.Context, tx pgx.Tx) error {
 	}, `SELECT target, guard FROM provider_targets WHERE target = ANY($1) ORDER BY target FOR UPDATE`, targets)
 	// From here on the time is the one at which the locks were had.
 	st.query("clock", into(pgx.RowTo[time.Time], func(t time.Time) error { p.now = t; return nil }), "SELECT hybrid_clock()")
+	// Also those that have ended by themselves and are about to be reported: what they say is not known yet.
 	st.query("calls under way", func(rows pgx.Rows) error {
 		var key string
 		var count int
 		_, err := pgx.ForEachRow(rows, []any{&key, &count}, func() error { p.underWay[key] = count; return nil })
 		return err
-	}, `SELECT target, count(*) FROM plan_attempts WHERE state = 'executing' AND target = ANY($1) AND deadline > hybrid_clock() GROUP BY target`, targets)
+	}, `SELECT target, count(*) FROM plan_attempts WHERE state = 'executing' AND target = ANY($1) AND deadline > hybrid_clock() - $2::interval GROUP BY target`, targets, planSlack)
 	st.query("spent today", into(pgx.RowTo[int64], func(pico int64) error { p.spent = pico; return nil }),
 		`SELECT pico_usd FROM provider_days WHERE day = (hybrid_clock() AT TIME ZONE 'UTC')::date`)
 	return st.run(ctx, tx)
