@@ -96,6 +96,7 @@ func (a *Author) Write(ctx context.Context, call db.PlanCall, since time.Time) d
 	a.paces[call.Target].Observe(end.Result.Limits, a.now())
 	end.Cost = a.cost(client.Target(), template, prompt, end.Result)
 	if end.Result.Class == provider.Completed {
+		end.Result.Why = note(end.Result.Why)
 		end.Result.Text = strings.TrimSpace(plainSpace.Replace(end.Result.Text))
 		for _, v := range template.Gate(call.Fields, canary).Check(end.Result.Text) {
 			end.Violations = append(end.Violations, string(v))
@@ -109,6 +110,16 @@ func (a *Author) Write(ctx context.Context, call db.PlanCall, since time.Time) d
 
 // plainSpace makes line breaks and tabs what the gate lets through.
 var plainSpace = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\t", " ")
+
+// note makes the model's own words about its text fit for the database, and short.
+func note(why string) string {
+	const most = 1000 // characters
+	why = strings.ReplaceAll(strings.ToValidUTF8(why, ""), "\x00", "")
+	if characters := []rune(why); len(characters) > most {
+		why = string(characters[:most])
+	}
+	return why
+}
 
 func (a *Author) tokens(template text.Template, prompt text.Prompt) int64 {
 	return cost.EstimateTokens(prompt.System, prompt.User) + int64(template.MaxOutputTokens)

@@ -56,11 +56,13 @@ type PlanWorker struct {
 	logger  *slog.Logger
 	now     func() time.Time
 	pause   func(context.Context, time.Duration)
+	// stopping says that the process ends: what is under way is finished, and nothing is begun.
+	stopping func() bool
 }
 
 // NewPlanWorker returns the worker of the plan step. The pause ends with its context, as Pause does.
-func NewPlanWorker(p Planner, w Writer, logger *slog.Logger, now func() time.Time, pause func(context.Context, time.Duration)) *PlanWorker {
-	return &PlanWorker{planner: p, writer: w, logger: logger, now: now, pause: pause}
+func NewPlanWorker(p Planner, w Writer, logger *slog.Logger, now func() time.Time, pause func(context.Context, time.Duration), stopping func() bool) *PlanWorker {
+	return &PlanWorker{planner: p, writer: w, logger: logger, now: now, pause: pause, stopping: stopping}
 }
 
 // Timeout implements river.Worker.
@@ -72,7 +74,7 @@ func (w *PlanWorker) Work(ctx context.Context, job *river.Job[PlanArgs]) error {
 	step := db.PlanStep{Text: job.Args.Text, Step: job.Args.Step}
 	for {
 		step.Delays = w.writer.Delays()
-		step.NoCall = ctx.Err() != nil || w.now().Sub(begun) > planHandOver
+		step.NoCall = w.stopping() || ctx.Err() != nil || w.now().Sub(begun) > planHandOver
 		asked := w.now()
 		next, err := w.plan(ctx, step)
 		if err != nil {

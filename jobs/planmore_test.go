@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider/providersim"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
+	"github.com/huntaze/hybrid-orchestrator/jobs"
 )
 
 func inCampaign(m *workflow.Message) { m.CampaignID = "spring" }
@@ -400,4 +402,35 @@ func TestOutageCostsFewCalls(t *testing.T) {
 	if got := w.life("wf-2001"); got.Current != "azure" {
 		t.Errorf("%+v: the provider works again", got)
 	}
+}
+
+// A process that stops finishes the call that is under way, and leaves the next one to others.
+func TestStopBetweenTwoCalls(t *testing.T) {
+	t.Parallel()
+	w := newWriters(t, writerOptions{})
+	w.fails(providersim.Azure, "503_html")
+	w.ingest(briefed(1))
+	args, _, _ := w.job()
+	stops := &stoppingWriter{writers: w}
+	w.worker = jobs.NewPlanWorker(w, stops, slog.New(slog.DiscardHandler), time.Now, func(context.Context, time.Duration) {}, func() bool { return w.stopping })
+	if err := w.work(args); err != nil || len(w.called()) != 1 {
+		t.Fatalf("%v after %v", err, w.called())
+	}
+	w.stopping = false
+	again, wait, found := w.job()
+	if !found || wait != 0 || w.work(again) != nil {
+		t.Fatal("nobody goes on")
+	}
+	if got := w.life("wf-1"); got.Stage != "queued" || got.Current != "openai" || len(w.called()) != 2 {
+		t.Errorf("%+v after %v", got, w.called())
+	}
+}
+
+// stoppingWriter is asked to stop while it makes a call.
+type stoppingWriter struct{ *writers }
+
+func (s *stoppingWriter) Write(ctx context.Context, call db.PlanCall, since time.Time) db.PlanEnd {
+	end := s.writers.Write(ctx, call, since)
+	s.stopping = len(s.called()) == 1
+	return end
 }

@@ -65,15 +65,16 @@ func (testJobs) EnqueueTx(ctx context.Context, tx pgx.Tx, all []db.Job) error {
 // of the database stands still; it moves when a job or a pause is waited for.
 type writers struct {
 	*pgtest.Database
-	t      testing.TB
-	sim    *providersim.Server
-	plain  *pgxpool.Pool
-	store  *db.Store
-	author *jobs.Author
-	worker *jobs.PlanWorker
-	log    *logBuffer
-	waits  []time.Duration // between calls, and before them
-	idle   time.Duration   // since the last call
+	t        testing.TB
+	sim      *providersim.Server
+	plain    *pgxpool.Pool
+	store    *db.Store
+	author   *jobs.Author
+	worker   *jobs.PlanWorker
+	log      *logBuffer
+	waits    []time.Duration // between calls, and before them
+	idle     time.Duration   // since the last call
+	stopping bool
 }
 
 type logBuffer struct {
@@ -156,7 +157,7 @@ func newWriters(t testing.TB, o writerOptions) *writers {
 }
 
 func (w *writers) newWorker(p jobs.Planner) *jobs.PlanWorker {
-	return jobs.NewPlanWorker(p, w, slog.New(slog.NewTextHandler(w.log, nil)), time.Now, func(_ context.Context, d time.Duration) { w.wait(d) })
+	return jobs.NewPlanWorker(p, w, slog.New(slog.NewTextHandler(w.log, nil)), time.Now, func(_ context.Context, d time.Duration) { w.wait(d) }, func() bool { return w.stopping })
 }
 
 func (w *writers) clients(only []provider.Name) (clients []provider.Client) {

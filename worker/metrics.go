@@ -23,6 +23,7 @@ type Metrics struct {
 	bypassed     prometheus.Gauge
 	calls        *prometheus.CounterVec
 	tokens       *prometheus.CounterVec
+	unclassified *prometheus.CounterVec
 	fallbacks    *prometheus.CounterVec
 	texts        *prometheus.CounterVec
 }
@@ -41,9 +42,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	m.calls = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "huntaze_provider_calls_total", Help: "Calls to providers, by how they ended."}, []string{"provider", "class"})
 	m.tokens = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "huntaze_provider_tokens_total", Help: "Tokens of calls, as far as their usage is known."}, []string{"provider", "kind"})
+	m.unclassified = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "huntaze_provider_unclassified_total", Help: "Answers of providers in a form that is on no list; should stay 0."}, []string{"provider"})
 	m.fallbacks = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "huntaze_plan_fallbacks_total", Help: "Fallbacks of texts, by scenario and where to."}, []string{"scenario", "to"})
 	m.texts = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "huntaze_plan_messages_total", Help: "Messages whose text became ready, by who wrote it, or could not be had (none)."}, []string{"source"})
-	r.MustRegister(m.calls, m.tokens, m.fallbacks, m.texts)
+	r.MustRegister(m.calls, m.tokens, m.unclassified, m.fallbacks, m.texts)
 	r.MustRegister(m.intakes, m.releases, m.outcomes, m.elapsed, m.transactions, m.grouped, m.durations, m.bypassed)
 	return m
 }
@@ -77,6 +79,9 @@ func (m *Metrics) plan(step db.PlanStep, next db.PlanNext) {
 			class = string(fallback.GateFailed)
 		}
 		m.calls.WithLabelValues(string(e.Provider), class).Inc()
+		if e.Result.Unclassified {
+			m.unclassified.WithLabelValues(string(e.Provider)).Inc()
+		}
 		if e.Result.Usage.Known {
 			m.tokens.WithLabelValues(string(e.Provider), "input").Add(float64(e.Result.Usage.Input))
 			m.tokens.WithLabelValues(string(e.Provider), "output").Add(float64(e.Result.Usage.Output))
