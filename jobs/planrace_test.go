@@ -92,3 +92,64 @@ func (w *writers) take(ctx context.Context) (args jobs.PlanArgs, found bool) {
 	}
 	return args, err == nil
 }
+
+// The same, in the one order that is dangerous: a message's intake has seen the text as still to be written, and has
+// not committed when it becomes ready.
+func TestTextBecomesReadyDuringAnIntake(t *testing.T) {
+	t.Parallel()
+	w := newWriters(t, writerOptions{})
+	w.ingest(briefed(1, inCampaign))
+	args, _, _ := w.job()
+	w.number(`UPDATE hybrid_workflows SET stage = 'cancelled' RETURNING 1`) // so that the hand-over writes nothing that the lock below stops
+	lock, err := w.plain.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Rollback(context.WithoutCancel(t.Context())) }()
+	if _, err := lock.Exec(t.Context(), `LOCK TABLE hybrid_workflows IN SHARE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	var both sync.WaitGroup
+	both.Go(func() {
+		if _, err := w.store.Ingest(t.Context(), []workflow.Delivery{briefed(2, inCampaign)}, false); err != nil {
+			t.Error(err)
+		}
+	})
+	w.blocked(1)
+	done := make(chan struct{})
+	both.Go(func() {
+		defer close(done)
+		if err := w.work(args); err != nil {
+			t.Error(err)
+		}
+	})
+	for waiting := false; !waiting; {
+		select {
+		case <-done:
+			waiting = true
+		case <-time.After(5 * time.Millisecond):
+			waiting = w.number(blockedSQL) == 2
+		}
+	}
+	if err := lock.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	both.Wait()
+	w.run(10)
+	if got := w.life("wf-2"); got.Stage != "queued" {
+		t.Errorf("the message was forgotten: %+v", got)
+	}
+}
+
+const blockedSQL = `SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`
+
+// blocked waits until that many sessions wait for a lock.
+func (w *writers) blocked(sessions int64) {
+	w.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); w.number(blockedSQL) != sessions; {
+		if time.Now().After(deadline) {
+			w.t.Fatal("nobody waits")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
