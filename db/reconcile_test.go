@@ -213,8 +213,8 @@ func TestReconcileHealthy(t *testing.T) {
 	f.ingest(true, messages("dan", 2, inCampaign("spring"))...)                                       // paused
 	f.ingest(true, messages("eve", 2, func(m *workflow.Message) { m.Content, m.Brief = "", "b" })...) // to be written
 	f.riverHasPlans()
-	f.exec(`INSERT INTO campaigns VALUES ('fay', 'spring', 'paused', '', $1, $1)`, start)             // paused before
-	f.ingest(true, messages("fay", 2, inCampaign("spring"))...)                                       // its first message
+	f.exec(`INSERT INTO campaigns VALUES ('fay', 'spring', 'paused', '', $1, $1)`, start) // paused before
+	f.ingest(true, messages("fay", 2, inCampaign("spring"))...)                           // its first message
 	if _, err := f.store.SetCampaignState(f.ctx, "dan", "spring", db.CampaignPaused, "test"); err != nil {
 		t.Fatal(err)
 	}
