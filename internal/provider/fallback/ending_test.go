@@ -217,6 +217,33 @@ func TestClosedBeforeTheRepair(t *testing.T) {
 	}
 }
 
+// Two ways to go on from one progress don't see each other.
+func TestWaysFromOneProgress(t *testing.T) {
+	t.Parallel()
+	plan := fallback.Plan{Matrix: fallback.Default(), Targets: both}
+	g := pending()
+	g.History = make([]workflow.Fallback, 0, 10)
+	g.Checkpoint = fallback.Checkpoint{Used: make([]provider.Name, 0, 10), Called: make([]provider.Name, 0, 10)}
+	admit := func(name provider.Name, targets ...provider.Name) (fallback.Progress, fallback.Next) {
+		return fallback.Plan{Matrix: plan.Matrix, Targets: targets}.Choose(g, map[provider.Name]fallback.View{name: {Admitted: true}}, start)
+	}
+	first, next := admit(openai, azure, openai)
+	was := written(t, first)
+	if next.Target != openai {
+		t.Fatalf("%+v", next)
+	}
+	if second, next := admit(azure, openai, azure); next.Target != azure || written(t, second) == was || written(t, first) != was {
+		t.Errorf("the first was\n%s\nand is now\n%s", was, written(t, first))
+	}
+	g, _ = admit(azure, azure, openai)
+	g.History, g.Checkpoint.Used = g.History[:0:10], make([]provider.Name, 0, 10)
+	first, _ = plan.Failed(g, provider.Auth, 0, false, nil, start)
+	was = written(t, first)
+	if second, _ := plan.Failed(g, provider.NotFound, 0, false, nil, start); written(t, second) == was || written(t, first) != was {
+		t.Errorf("the first was\n%s\nand is now\n%s", was, written(t, first))
+	}
+}
+
 // The history keeps the latest entries.
 func TestHistoryIsBounded(t *testing.T) {
 	t.Parallel()

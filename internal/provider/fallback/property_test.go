@@ -119,12 +119,15 @@ func (l *life) failed() fallback.Next {
 	retryAfter := time.Duration(rapid.SampledFrom([]int{-1, 0, 0, 1, 30, 61, 200_000}).Draw(l.t, "retryAfter")) * time.Second
 	veto := rapid.IntRange(0, 5).Draw(l.t, "veto") == 0
 	l.now = l.now.Add(time.Duration(rapid.IntRange(0, 70_000).Draw(l.t, "takes")) * time.Millisecond)
-	return l.step(func(g fallback.Progress) (fallback.Progress, fallback.Next) {
-		violations := []string{"link"}
-		g, next := l.plan.Failed(g, class, retryAfter, veto, violations, l.now)
-		violations[0] = "changed"
-		return g, next
+	violations := []string{"link"}
+	next := l.step(func(g fallback.Progress) (fallback.Progress, fallback.Next) {
+		return l.plan.Failed(g, class, retryAfter, veto, violations, l.now)
 	})
+	is := written(l.t, l.g)
+	if violations[0] = "changed"; is != written(l.t, l.g) {
+		l.t.Fatalf("the caller's violations are kept: %s", written(l.t, l.g))
+	}
+	return next
 }
 
 // Whatever happens, each step decides something that keeps the promises, and a life ends.
