@@ -148,7 +148,6 @@ func (p *planning) decide(i int) {
 		return // of an earlier job
 	}
 	p.decided[t.id] = true
-	history := len(t.progress.History)
 	var next fallback.Next
 	switch {
 	case step.Ended != nil:
@@ -163,10 +162,19 @@ func (p *planning) decide(i int) {
 		next = p.choose(i, t, step)
 	}
 	p.settle(i, t, next)
-	p.next[i].Fallbacks = t.progress.History[min(history, len(t.progress.History)):]
+	p.next[i].Fallbacks = p.decidedNow(t.progress.History)
 	if t.state != textPlanning {
 		p.toSpread[t.id] = append(p.toSpread[t.id], i)
 	}
+}
+
+// decidedNow are the entries of a history that this step made. Their number tells nothing: old ones may have gone.
+func (p *planning) decidedNow(history []workflow.Fallback) []workflow.Fallback {
+	first := len(history)
+	for first > 0 && history[first-1].Timestamp.Equal(p.now) {
+		first--
+	}
+	return history[first:]
 }
 
 // end notes how a call ended.
@@ -175,6 +183,7 @@ func (p *planning) end(t *plannedText, open *openCall, e *PlanEnd) fallback.Next
 	if class == provider.Completed && len(e.Violations) > 0 {
 		class = fallback.GateFailed
 	}
+	open.probe = open.probe && p.now.Before(open.deadline.Add(planSlack))
 	p.record(open, e.Result.Class, e.Result.RetryAfter)
 	result := e.Result
 	result.Class = class
@@ -201,6 +210,7 @@ func attemptStateOf(class provider.Class) string {
 
 // lose notes a call whose process ended before it said how. What it cost is not known.
 func (p *planning) lose(t *plannedText, open *openCall) {
+	open.probe = false // its time is over, and another may be under way
 	p.record(open, provider.Canceled, 0)
 	p.ended = append(p.ended, endedCall{attempt: open.id, state: string(fallback.Lost), result: provider.Result{Class: fallback.Lost}})
 	p.costs = append(p.costs, costRow{open.id, t, p.config.Targets[open.provider], p.config.Estimate(open.provider, t.call())})

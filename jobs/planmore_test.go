@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/provider"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider/providersim"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 	"github.com/huntaze/hybrid-orchestrator/jobs"
@@ -99,6 +100,16 @@ func TestOtherRows(t *testing.T) {
 		}
 		if diff := cmp.Diff([]time.Duration{0, 5 * time.Second, time.Minute}, w.waits); diff != "" {
 			t.Error(diff)
+		}
+	})
+	t.Run("not paid for in vain for ever", func(t *testing.T) {
+		t.Parallel()
+		w := newWriters(t, writerOptions{matrix: "bounds: {maxCharged: 3}\nrows: []\n", only: []provider.Name{provider.OpenAI}})
+		w.fails(providersim.OpenAI, "504_html", "504_html", "504_html")
+		w.ingest(briefed(1))
+		w.run(10)
+		if got := w.life("wf-1"); got.Stage != "failed" || got.LastError != "queue_exhausted: all_failed" || len(w.called()) != 3 {
+			t.Errorf("%+v after %v", got, w.called())
 		}
 	})
 	t.Run("queue_exhausted", func(t *testing.T) {

@@ -119,7 +119,7 @@ func (p Plan) call(g Progress, now time.Time) Progress {
 // Completed notes that the call under way brought a text that may be used.
 func (p Plan) Completed(g Progress) Progress {
 	setState(&g.States, g.Checkpoint.Target, workflow.ProviderCompleted)
-	g.Checkpoint = Checkpoint{Target: g.Checkpoint.Target, Called: g.Checkpoint.Called, Calls: g.Checkpoint.Calls, Waits: g.Checkpoint.Waits}
+	g.Checkpoint = Checkpoint{Target: g.Checkpoint.Target, Called: g.Checkpoint.Called, Calls: g.Checkpoint.Calls, Charged: g.Checkpoint.Charged, Waits: g.Checkpoint.Waits}
 	return g
 }
 

@@ -87,6 +87,7 @@ type Bounds struct {
 	Deadline      time.Duration // of a chain, from its first call
 	MaxCalls      int           // of a chain
 	RetryAfter    time.Duration // a target that asks for a longer wait is left for its fallback
+	MaxCharged    int           // calls for one text that may have been paid for in vain; then it fails instead of waiting
 	QueueMaxWaits int           // then the message fails
 	QueueMaxAge   time.Duration // from the first wait on; then the message fails
 }

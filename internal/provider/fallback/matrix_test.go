@@ -50,7 +50,7 @@ func TestEachScenarioHasARow(t *testing.T) {
 	if m.IsZero() || !(fallback.Matrix{}).IsZero() {
 		t.Error("IsZero does not tell a matrix from none")
 	}
-	want := fallback.Bounds{Deadline: 5 * time.Minute, MaxCalls: 8, RetryAfter: time.Minute, QueueMaxWaits: 1440, QueueMaxAge: 24 * time.Hour}
+	want := fallback.Bounds{Deadline: 5 * time.Minute, MaxCalls: 8, RetryAfter: time.Minute, MaxCharged: 100, QueueMaxWaits: 1440, QueueMaxAge: 24 * time.Hour}
 	if diff := cmp.Diff(want, m.Bounds()); diff != "" {
 		t.Errorf("bounds (-want +got):\n%s", diff)
 	}

@@ -21,6 +21,7 @@ type file struct {
 		DeadlineMs    number `yaml:"deadlineMs"`
 		MaxCalls      number `yaml:"maxCalls"`
 		RetryAfterMs  number `yaml:"retryAfterMs"`
+		MaxCharged    number `yaml:"maxCharged"`
 		QueueMaxWaits number `yaml:"queueMaxWaits"`
 		QueueMaxAgeMs number `yaml:"queueMaxAgeMs"`
 	} `yaml:"bounds"`
@@ -109,7 +110,7 @@ func Parse(text []byte) (Matrix, error) {
 	b := own.Bounds
 	m := Matrix{rows: map[Scenario]Row{}, bounds: Bounds{
 		Deadline: b.DeadlineMs.milliseconds(), MaxCalls: int(b.MaxCalls.value), RetryAfter: b.RetryAfterMs.milliseconds(),
-		QueueMaxWaits: int(b.QueueMaxWaits.value), QueueMaxAge: b.QueueMaxAgeMs.milliseconds(),
+		MaxCharged: int(b.MaxCharged.value), QueueMaxWaits: int(b.QueueMaxWaits.value), QueueMaxAge: b.QueueMaxAgeMs.milliseconds(),
 	}}
 	for _, r := range append(base.Rows, own.Rows...) {
 		m.rows[Scenario(r.Scenario)] = Row{Fallback: Way(r.Fallback), MaxRetries: int(r.MaxRetries.value), Delay: r.DelayMs.milliseconds()}
@@ -118,7 +119,7 @@ func Parse(text []byte) (Matrix, error) {
 }
 
 func decode(text []byte) (f file, err error) {
-	const form = "not the YAML of a matrix: %s; it has bounds (deadlineMs, maxCalls, retryAfterMs, queueMaxWaits, queueMaxAgeMs) and a list of rows (scenario, fallback, maxRetries, delayMs)"
+	const form = "not the YAML of a matrix: %s; it has bounds (deadlineMs, maxCalls, retryAfterMs, maxCharged, queueMaxWaits, queueMaxAgeMs) and a list of rows (scenario, fallback, maxRetries, delayMs)"
 	d := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict())
 	if err := d.Decode(&f); err != nil && !errors.Is(err, io.EOF) { // nothing in it: nothing is replaced
 		return f, fmt.Errorf(form, yaml.FormatError(err, false, false))
@@ -134,7 +135,7 @@ func decode(text []byte) (f file, err error) {
 func (f *file) takeBounds(base file) {
 	for _, b := range []struct{ own, base *number }{
 		{&f.Bounds.DeadlineMs, &base.Bounds.DeadlineMs}, {&f.Bounds.MaxCalls, &base.Bounds.MaxCalls}, {&f.Bounds.RetryAfterMs, &base.Bounds.RetryAfterMs},
-		{&f.Bounds.QueueMaxWaits, &base.Bounds.QueueMaxWaits}, {&f.Bounds.QueueMaxAgeMs, &base.Bounds.QueueMaxAgeMs},
+		{&f.Bounds.MaxCharged, &base.Bounds.MaxCharged}, {&f.Bounds.QueueMaxWaits, &base.Bounds.QueueMaxWaits}, {&f.Bounds.QueueMaxAgeMs, &base.Bounds.QueueMaxAgeMs},
 	} {
 		if b.own.given == "" {
 			*b.own = *b.base
@@ -149,6 +150,7 @@ func (f file) checkBounds() (problems []string) {
 		b.DeadlineMs.problem("deadlineMs", milliseconds, 1000, time.Hour.Milliseconds()),
 		b.MaxCalls.problem("maxCalls", anyNumber, 1, 50),
 		b.RetryAfterMs.problem("retryAfterMs", milliseconds, 0, time.Hour.Milliseconds()),
+		b.MaxCharged.problem("maxCharged", anyNumber, 1, 100_000),
 		b.QueueMaxWaits.problem("queueMaxWaits", anyNumber, 1, 100_000),
 		b.QueueMaxAgeMs.problem("queueMaxAgeMs", milliseconds, 1000, month.Milliseconds()),
 	} {

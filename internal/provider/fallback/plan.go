@@ -22,6 +22,7 @@ type Checkpoint struct {
 	BusySince  *time.Time      `json:"busySince,omitempty"`  // the target has been busy since
 	WaitUntil  *time.Time      `json:"waitUntil,omitempty"`  // nothing is called before
 	WaitsFor   Scenario        `json:"waitsFor,omitempty"`   // why
+	Charged    int             `json:"charged,omitempty"`    // calls for this text, in any chain, that may have been paid for in vain
 	Waits      int             `json:"waits,omitempty"`      // in the queue
 	FirstWait  *time.Time      `json:"firstWait,omitempty"`  // in the queue
 	Violations []string        `json:"violations,omitempty"` // of the gate, that the next try is to repair
@@ -83,6 +84,9 @@ const (
 func (p Plan) Failed(g Progress, class provider.Class, retryAfter time.Duration, veto bool, violations []string, now time.Time) (Progress, Next) {
 	c := &g.Checkpoint
 	target := c.Target
+	if charged(class) {
+		c.Charged++
+	}
 	scenario := ScenarioOf(target, class)
 	if scenario == "" { // canceled, lost: the same again. It counts as a call, so that a crash can't repeat itself for ever.
 		setState(&g.States, target, workflow.ProviderPending)
@@ -107,6 +111,15 @@ func (p Plan) Failed(g Progress, class provider.Class, retryAfter time.Duration,
 		return g, Next{}
 	}
 	return p.leave(g, scenario, row, retryAfter, now)
+}
+
+// charged says that a call which ended so may have been paid for.
+func charged(class provider.Class) bool {
+	switch class {
+	case provider.Timeout, provider.Canceled, Lost:
+		return true
+	}
+	return unusable(class)
 }
 
 // unusable says that the provider works, and the text is not what is needed.
@@ -206,12 +219,12 @@ func (p Plan) queue(g Progress, from provider.Name, scenario Scenario, wait time
 	if first == nil {
 		first = &now
 	}
-	if old.Waits >= p.Matrix.bounds.QueueMaxWaits || now.Sub(*first) >= p.Matrix.bounds.QueueMaxAge {
+	if b := p.Matrix.bounds; old.Waits >= b.QueueMaxWaits || now.Sub(*first) >= b.QueueMaxAge || old.Charged >= b.MaxCharged {
 		return g, Next{Do: DoFail, Reason: queueExhausted + ": " + string(scenario)}
 	}
 	g.note(from, string(ToQueue), scenario, now)
 	g.Current = workflow.ProviderHybrid
-	g.Checkpoint = Checkpoint{Called: old.Called, Waits: old.Waits + 1, FirstWait: first}
+	g.Checkpoint = Checkpoint{Called: old.Called, Charged: old.Charged, Waits: old.Waits + 1, FirstWait: first}
 	g.Checkpoint.waitFor(scenario, wait, now)
 	return g, Next{Do: DoWait, Until: now.Add(wait), Reason: string(scenario)}
 }
