@@ -180,6 +180,7 @@ func (w *Worker) riverConfig() *river.Config {
 		Logger:               w.logger,
 		Queues:               queues,
 		Workers:              workers,
+		SkipUnknownJobCheck:  true, // a process without a provider takes in messages with a brief, too
 		PeriodicJobs:         []*river.PeriodicJob{jobs.ReconcilePeriodically(every)},
 		FetchCooldown:        fetchCooldown,
 		FetchPollInterval:    fetchPoll,
