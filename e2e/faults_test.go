@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,7 +26,7 @@ type crashes struct {
 	count  int
 }
 
-// crash begins to kill workers of the fleet. It keeps as many running as there are now.
+// crash begins to kill workers of the fleet, except the spared ones. It keeps as many running as there are now.
 func (f *fleet) crash(every time.Duration, most int, settings ...string) *crashes {
 	c := &crashes{fleet: f, every: every, most: most, random: newRandom(f.t), stop: make(chan struct{}), done: make(chan struct{})}
 	go c.run(settings)
@@ -41,7 +42,7 @@ func (c *crashes) run(settings []string) {
 		case <-c.stop:
 			return
 		}
-		alive := c.fleet.alive()
+		alive := slices.DeleteFunc(c.fleet.alive(), func(p *process) bool { return slices.Contains(c.fleet.spared, p) })
 		if len(alive) == 0 {
 			return
 		}

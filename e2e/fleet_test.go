@@ -60,6 +60,7 @@ type fleet struct {
 
 	mu        sync.Mutex
 	processes []*process
+	spared    []*process    // from random kills
 	inputs    map[key]input // every message that was handed over, once
 	bad       map[string]badInput
 }

@@ -19,7 +19,9 @@ type key struct{ user, workflow, recipient string }
 type input struct {
 	key
 	campaign  string
-	content   string
+	content   string // of a message with a brief: what must arrive; empty: what the database says
+	brief     string // for a provider to write the text from
+	fields    map[string]string
 	priority  int
 	notBefore time.Time // zero: at once
 }
@@ -48,14 +50,22 @@ func newInputs(accounts, count int) []input {
 }
 
 func (in input) body() string {
-	fields := map[string]any{"userId": in.user, "workflowId": in.workflow, "recipientId": in.recipient, "content": in.content, "priority": in.priority}
+	fields := map[string]any{"userId": in.user, "workflowId": in.workflow, "recipientId": in.recipient, "priority": in.priority}
+	if in.brief == "" {
+		fields["content"] = in.content
+	} else {
+		fields["brief"] = in.brief
+	}
+	if len(in.fields) > 0 {
+		fields["mergeFields"] = in.fields
+	}
 	if !in.notBefore.IsZero() {
 		fields["scheduledFor"] = in.notBefore.UTC().Format(time.RFC3339Nano)
 	}
 	if in.campaign != "" {
 		fields["campaignId"] = in.campaign
 	}
-	body, _ := json.Marshal(fields) // strings and an int: can't fail
+	body, _ := json.Marshal(fields) // strings, maps of them and an int: can't fail
 	return string(body)
 }
 

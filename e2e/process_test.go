@@ -230,12 +230,19 @@ func (l *processLog) tail(lines int) string {
 // command does.
 func (f *fleet) run(arguments ...string) string {
 	f.t.Helper()
-	command := exec.CommandContext(f.t.Context(), binary(f.t), arguments...)
-	command.Dir = f.folder
-	command.Env = append(f.environment(), "PATH="+os.Getenv("PATH"), "HOME="+f.folder)
-	out, err := command.CombinedOutput()
+	out, err := f.try(nil, arguments...)
 	if err != nil {
 		f.t.Fatalf("huntaze %s: %v\n%s", strings.Join(arguments, " "), err, out)
 	}
-	return string(out)
+	return out
+}
+
+// try carries out one command, with settings on top of the fleet's. It may fail.
+func (f *fleet) try(settings []string, arguments ...string) (string, error) {
+	f.t.Helper()
+	command := exec.CommandContext(f.t.Context(), binary(f.t), arguments...)
+	command.Dir = f.folder
+	command.Env = append(f.environment(settings...), "PATH="+os.Getenv("PATH"), "HOME="+f.folder)
+	out, err := command.CombinedOutput()
+	return string(out), err
 }
