@@ -29,12 +29,13 @@ func (a *app) devCommand() *cobra.Command {
 		Use:   "dev",
 		Short: "Start everything in one process, with sample messages, and show what happens",
 		Long: `Start everything in one process: Postgres, an SQS server, a simulated gateway, simulated
-providers that write texts, and workers.
-Then put a sample of messages on the queue and show how they go through.
+providers that write texts, and workers. Then put a sample of messages on the queue and show
+how they go through.
 
 Nothing has to be configured. What the environment or .env names (DATABASE_URL,
-AWS_ENDPOINT_URL_SQS, GATEWAY_URL, AZURE_OPENAI_*, OPENAI_*) is used instead of a part of its own. The state is kept in
-HUNTAZE_DATA_DIR (.data), where stack.env tells other commands where everything is while it runs.`,
+AWS_ENDPOINT_URL_SQS, GATEWAY_URL, AZURE_OPENAI_*, OPENAI_*) is used instead of a part of its
+own. The state is kept in HUNTAZE_DATA_DIR (.data), where stack.env tells other commands where
+everything is while it runs.`,
 		Example: "  huntaze dev\n  huntaze dev --fresh --limit 10/10s\n  huntaze dev --plain --for 5m",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -54,8 +55,15 @@ HUNTAZE_DATA_DIR (.data), where stack.env tells other commands where everything 
 				}
 				cfg.RateLimitAccount = rules
 			}
+			providers, _, err := providersOf(cfg) // a mistake is told before anything is started
+			if err != nil {
+				return misused(err)
+			}
 			session := devstack.Session{
 				Options: a.devOptions(cfg), Out: a.out, Plain: plain, NoSample: noSample, For: runFor, Environ: os.Getenv,
+			}
+			for _, client := range providers.Clients {
+				session.Targets = append(session.Targets, client.Target())
 			}
 			session.Fresh, session.Workers = fresh, workers
 			session.Command, session.ParentGone = howCalled()
@@ -81,17 +89,17 @@ HUNTAZE_DATA_DIR (.data), where stack.env tells other commands where everything 
 
 func (a *app) devOptions(cfg config.Config) devstack.Options {
 	return devstack.Options{
-		Addresses:         devstack.Addresses{DatabaseURL: cfg.DatabaseURL.Reveal(), SQSEndpoint: cfg.SQSEndpoint, GatewayURL: cfg.GatewayURL},
-		SimulateProviders: cfg.AzureEndpoint == "" && cfg.AzureAPIKey == "" && cfg.OpenAIAPIKey == "",
-		DataDir:           cfg.DataDir, AdminAddr: cfg.AdminAddr, Region: cfg.AWSRegion, Queue: queueConfig(cfg),
+		Addresses:     devstack.Addresses{DatabaseURL: cfg.DatabaseURL.Reveal(), SQSEndpoint: cfg.SQSEndpoint, GatewayURL: cfg.GatewayURL},
+		FirstProvider: cfg.ProviderPrimary,
+		DataDir:       cfg.DataDir, AdminAddr: cfg.AdminAddr, Region: cfg.AWSRegion, Queue: queueConfig(cfg),
 		Environment: map[string]string{"GATEWAY_TOKEN": cfg.GatewayToken.Reveal()},
 		LogLevel:    cfg.LogLevel, LogJSON: cfg.LogFormat != "text",
 		Worker: func(name string, at devstack.Addresses, logger *slog.Logger) (worker.Config, error) {
 			cfg := cfg
 			cfg.DatabaseURL, cfg.SQSEndpoint, cfg.GatewayURL = config.Secret(at.DatabaseURL), at.SQSEndpoint, at.GatewayURL
 			if at.ProviderURL != "" {
-				cfg.AzureEndpoint, cfg.AzureAPIKey, cfg.AzureDeployment, cfg.AzureModel = at.ProviderURL, devstack.SimulatedKey, devstack.SimulatedDeployment, devstack.SimulatedModel
-				cfg.OpenAIBaseURL, cfg.OpenAIAPIKey, cfg.OpenAIModel = at.ProviderURL+"/v1", devstack.SimulatedKey, devstack.SimulatedModel
+				cfg.AzureAuth, cfg.AzureEndpoint, cfg.AzureAPIKey, cfg.AzureDeployment, cfg.AzureModel = "key", at.ProviderURL, devstack.SimulatedKey, devstack.SimulatedDeployment, devstack.SimulatedModel
+				cfg.OpenAIBaseURL, cfg.OpenAIAPIKey, cfg.OpenAIModel = devstack.OpenAIBaseURL(at.ProviderURL), devstack.SimulatedKey, devstack.SimulatedModel
 			}
 			settings, err := workerConfig(context.Background(), cfg, logger)
 			settings.Name = name

@@ -38,16 +38,17 @@ func (d *doctor) checkProvider(ctx context.Context, client provider.Client, pric
 	name := map[provider.Name]string{provider.Azure: "AZURE_OPENAI", provider.OpenAI: "OPENAI"}[target.Provider]
 	where := map[provider.Name]string{provider.Azure: "AZURE_OPENAI_ENDPOINT", provider.OpenAI: "OPENAI_BASE_URL"}[target.Provider]
 	model := map[provider.Name]string{provider.Azure: "AZURE_OPENAI_DEPLOYMENT", provider.OpenAI: "OPENAI_MODEL"}[target.Provider]
+	noun := map[provider.Name]string{provider.Azure: "deployment", provider.OpenAI: "model"}[target.Provider]
 	found := client.(provider.Checker).Check(ctx)
 	switch found.State {
 	case provider.CheckPassed:
-		d.ok(part, "%s answers, takes the credential and has %s", target.Provider, target.Deployment)
+		d.ok(part, "%s answers, takes the credential and has the %s %s", target.Provider, noun, target.Deployment)
 	case provider.CheckUnreachable:
 		d.fail(part, "correct "+where+", or the way there", "%s at %s does not answer (%s)", target.Provider, target.Host, found.Class)
 	case provider.CheckRefused:
 		d.fail(part, "correct "+name+"_API_KEY, or what the identity may do", "%s refuses the credential (%d)", target.Provider, found.Status)
 	case provider.CheckMissingModel:
-		d.fail(part, "correct "+model+"; a new deployment takes some minutes", "%s has no %s", target.Provider, target.Deployment)
+		d.fail(part, "correct "+model+"; a new "+noun+" takes some minutes", "%s has no %s %s", target.Provider, noun, target.Deployment)
 	case provider.CheckWrongAddress:
 		d.fail(part, "correct "+where, "%s does not answer as %s does (%d)", target.Host, target.Provider, found.Status)
 	default:

@@ -59,11 +59,16 @@ func planInWords(p db.Plan) string {
 	if p.Cost.Calls > 0 {
 		text += fmt.Sprintf(", %s, %s", plural(p.Cost.Calls, "call"), cost.FormatUSD(p.Cost.PicoUSD))
 	}
-	if p.Cost.Estimated > 0 {
-		text += fmt.Sprintf(" (%d estimated)", p.Cost.Estimated)
+	return text + uncertain(p.Cost.Estimated, p.Cost.Unpriced)
+}
+
+// uncertain says what a sum of costs is not certain of.
+func uncertain(estimated, unpriced int) (text string) {
+	if estimated > 0 {
+		text = fmt.Sprintf(" (%d estimated)", estimated)
 	}
-	if p.Cost.Unpriced > 0 {
-		text += fmt.Sprintf(" and %d without a price", p.Cost.Unpriced)
+	if unpriced > 0 {
+		text += fmt.Sprintf(" and %d without a price", unpriced)
 	}
 	return text
 }

@@ -21,9 +21,9 @@ import (
 // names are checked in any case.
 func providersOf(cfg config.Config) (worker.Providers, fallback.Matrix, error) {
 	p := worker.Providers{Workers: cfg.PlanWorkers, Timeout: cfg.ProviderTimeout, Template: cfg.PromptTemplate, Budget: budgetOf(cfg.ProviderBudget)}
-	matrix, err := fallback.Load(cfg.FallbackMatrixFile)
+	matrix, err := matrixOf(cfg)
 	if err != nil {
-		return p, matrix, fmt.Errorf("FALLBACK_MATRIX_FILE: %w", err)
+		return p, matrix, err
 	}
 	if p.Templates, err = text.Load(cfg.PromptDir); err != nil {
 		return p, matrix, fmt.Errorf("PROMPT_DIR: %w", err)
@@ -45,6 +45,15 @@ func providersOf(cfg config.Config) (worker.Providers, fallback.Matrix, error) {
 		p.Clients = append(p.Clients, chat)
 	}
 	return p, matrix, nil
+}
+
+// matrixOf is the fallback matrix in force.
+func matrixOf(cfg config.Config) (fallback.Matrix, error) {
+	matrix, err := fallback.Load(cfg.FallbackMatrixFile)
+	if err != nil {
+		return matrix, fmt.Errorf("FALLBACK_MATRIX_FILE: %w", err)
+	}
+	return matrix, nil
 }
 
 // picoPerCent: budgets are in cents, costs in pico-USD.

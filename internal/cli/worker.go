@@ -34,7 +34,7 @@ intake, what is in flight is finished, and the process ends within SHUTDOWN_TIME
 			logger := newLogger(cfg, a.err)
 			settings, err := workerConfig(cmd.Context(), cfg, logger)
 			if err != nil {
-				return err
+				return misused(err)
 			}
 			w, err := worker.New(cmd.Context(), settings)
 			if err != nil {

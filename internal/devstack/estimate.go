@@ -71,6 +71,9 @@ func inWords(rules limit.Rules) string {
 // usualLatency is what a call takes on average, as far as an estimate goes.
 const usualLatency = 250 * time.Millisecond
 
+// usualText is what it takes to have a text written, with a call that fails.
+const usualText = 2 * time.Second
+
 // estimate says about when the last of the messages will have been sent, in messages that are due only by their place in
 // the line: an account's tokens go round once in a window and guard, and so do those of a recipient. It knows what waits
 // already, and only the first rule of each list.
@@ -100,6 +103,9 @@ func (l limits) estimate(now time.Time, messages []*followed, accounts []db.Acco
 			tokens[m.key.UserID] = free
 		}
 		at := now
+		if m.written {
+			at = now.Add(usualText)
+		}
 		for _, earliest := range []time.Time{m.notBefore, recipients[m.key.RecipientID]} {
 			if earliest.After(at) {
 				at = earliest

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
@@ -36,10 +37,12 @@ type followed struct {
 	priority  workflow.Priority
 	notBefore time.Time
 	again     bool              // the same key was put on the queue before
+	written   bool              // its text is written from a brief
 	problem   *workflow.Problem // it is expected in the quarantine
 	body      [sha256.Size]byte
 
 	seen       *db.MessageProgress
+	text       *db.TextProgress      // of one that is written
 	waits      map[screen.Reason]int // how often it was seen to wait for what
 	quarantine *workflow.Problem
 	told       bool // as a duplicate, by the bridges
@@ -60,6 +63,7 @@ func newFollower(lines []string, limits queue.Limits) *follower {
 			f.unusable[m.body] = m
 		} else {
 			m.key, m.priority, m.notBefore = message.Key(), message.Priority, message.NotBefore
+			m.written = message.Content == ""
 			if f.byKey[m.key] != nil {
 				m.again = true
 				f.duplicates++
@@ -100,8 +104,11 @@ func (f *follower) update(now time.Time, found []db.MessageProgress, quarantined
 			continue
 		}
 		m.seen = &p
-		if p.Stage == workflow.StageQueued {
+		switch p.Stage {
+		case workflow.StageQueued:
 			m.noteWait(reasonOf(p, now))
+		case workflow.StagePlanning:
+			m.noteWait(screen.ForText)
 		}
 	}
 	for _, q := range quarantined {
@@ -172,6 +179,8 @@ func (m *followed) done(now time.Time) bool {
 		return false
 	case m.seen.Stage == workflow.StageInDoubt:
 		return now.Sub(m.seen.UpdatedAt) > farWait
+	case m.seen.Stage == workflow.StagePlanning:
+		return m.text != nil && m.text.DueAt.Sub(now) > farWait
 	case m.seen.Stage == workflow.StageQueued:
 		return m.seen.NotBefore.Sub(now) > farWait
 	}
@@ -227,6 +236,9 @@ func (f *follower) describe(m *followed, row *screen.Row, limits limits) {
 	case m.seen.Stage == workflow.StageInDoubt:
 		row.Outcome, row.Reason = "in doubt", m.seen.LastError
 		return
+	case m.seen.Stage == workflow.StagePlanning:
+		row.Outcome, row.Reason = "waits", m.writing()
+		return
 	case !m.seen.Stage.Final():
 		row.Outcome, row.Reason = "waits", limits.explain(m.waitedFor())
 		if why := m.waitedFor(); why == screen.ForTime || why == screen.ForRecipient {
@@ -244,9 +256,15 @@ func (f *follower) describe(m *followed, row *screen.Row, limits limits) {
 		row.Reason = "in doubt at first (" + m.seen.LastError + "), settled by look-up"
 	case overtaken > 0:
 		row.Reason = fmt.Sprintf("urgent: overtook %d", overtaken)
-	case row.Waited >= worthTelling:
+	case row.Waited >= worthTelling && m.waitedFor() != screen.ForText:
 		row.Reason = limits.explain(m.waitedFor())
 	}
+	row.Reason = joined(m.author(), row.Reason)
+}
+
+// joined puts what there is to say into one cell.
+func joined(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), "; ")
 }
 
 // overtakenBy counts older messages of the account, less urgent, that waited for a token as well and were sent later.

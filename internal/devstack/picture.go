@@ -66,10 +66,11 @@ func (w *watcher) snapshot(sendHow string) screen.Snapshot {
 func (w *watcher) all(accounts []screen.Account) screen.Account {
 	all := screen.Account{Sent: w.totals.sent, Failed: w.totals.over - w.totals.sent, More: w.totals.behind}
 	for _, a := range accounts {
-		all.Queued, all.Sending, all.InDoubt, all.More = all.Queued+a.Queued, all.Sending+a.Sending, all.InDoubt+a.InDoubt, all.More || a.More
+		all.Queued, all.Writing, all.Sending, all.InDoubt = all.Queued+a.Queued, all.Writing+a.Writing, all.Sending+a.Sending, all.InDoubt+a.InDoubt
+		all.More = all.More || a.More
 	}
 	if len(w.progress.Accounts) > len(accounts) {
-		all.Queued = max(all.Queued, w.totals.open-all.Sending-all.InDoubt)
+		all.Queued = max(all.Queued, w.totals.open-all.Writing-all.Sending-all.InDoubt)
 	}
 	return all
 }
@@ -99,7 +100,7 @@ func (r *rate) note(now time.Time, count int) int {
 func (w *watcher) account(a db.AccountProgress, now time.Time) screen.Account {
 	shown := screen.Account{
 		Name: a.UserID, Sent: w.endings[a.UserID].sent, Failed: w.endings[a.UserID].failed, More: a.More || w.totals.behind,
-		Queued: a.Live[workflow.StageQueued] + a.Live[workflow.StagePlanning], Sending: a.Live[workflow.StageSending], InDoubt: a.Live[workflow.StageInDoubt],
+		Queued: a.Live[workflow.StageQueued], Writing: a.Live[workflow.StagePlanning], Sending: a.Live[workflow.StageSending], InDoubt: a.Live[workflow.StageInDoubt],
 	}
 	if !a.RestUntil.IsZero() {
 		shown.RestUntil, shown.RestReason = a.RestUntil.Add(w.shift), a.RestReason

@@ -9,8 +9,9 @@ import (
 
 // Ports that are tried first. Below those that systems hand out by themselves, so that they are seldom taken by chance.
 const (
-	sqsPort     = 9324 // that of ElasticMQ, which people know
-	gatewayPort = 8089
+	sqsPort      = 9324 // that of ElasticMQ, which people know
+	gatewayPort  = 8089
+	providerPort = 8092
 )
 
 // loopback is an address on this machine only.

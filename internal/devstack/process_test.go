@@ -24,6 +24,7 @@ import (
 // programTests run the real binary as a newcomer would.
 var programTests = map[string]func(*testing.T, newcomer){
 	"newcomer": newcomerRuns, "time over": timeOver, "second terminal": secondTerminal, "ports taken": portsTaken, "misuse": misuse,
+	"real providers": realProviders, "other provider first": otherProviderFirst,
 }
 
 func TestProgram(t *testing.T) {
@@ -172,17 +173,17 @@ func newcomerRuns(t *testing.T, n newcomer) {
 		t.Fatalf("exit code %d:\n%s", code, out)
 	}
 	contains(t, out, "simulated: sends nothing to anybody", "simulated, in this process", "real, of its own", "/metrics",
-		"A sample of 46 messages for 6 accounts", "that is the limit doing its work", "What happened to the 46 messages of the sample:",
+		"A sample of 51 messages for 7 accounts", "that is the limit doing its work", "five whose text is written from a brief, by simulated providers", "What happened to the 51 messages of the sample:",
 		"urgent: overtook", "quarantined          priority: is a string", `quarantined          content: contains \u0000`, "duplicate            it came twice",
-		"settled by look-up", "its time", "its recipient's limit, 1 in 2 s", "43 messages were sent so far", "the data is in .data")
+		"settled by look-up", "its time", "its recipient's limit, 1 in 2 s", "text by openai, after azure: overloaded", "48 messages were sent so far", "the data is in .data")
 	for _, line := range strings.Split(out, "\n") {
-		// The reconciler reports what it tidied up; the other tests want the same ports.
-		if strings.Contains(line, "warning:") && !strings.Contains(line, "reconcile") && !strings.Contains(line, "the port is taken") {
+		// The reconciler reports what it tidied up; the first text has a fallback; the other tests want the same ports.
+		if strings.Contains(line, "warning:") && !strings.Contains(line, "reconcile") && !strings.Contains(line, "from=azure to=openai reason=azure_unavailable") && !strings.Contains(line, "the port is taken") {
 			t.Error(line)
 		}
 	}
 	arrivals := n.arrivals(t)
-	if len(arrivals) != 43 || len(gatewaysim.Duplicates(arrivals)) > 0 {
+	if len(arrivals) != 48 || len(gatewaysim.Duplicates(arrivals)) > 0 {
 		t.Errorf("%d arrivals, twice: %v", len(arrivals), gatewaysim.Duplicates(arrivals))
 	}
 	if most, who := gatewaysim.MaxInWindow(arrivals, 2*time.Second, gatewaysim.ByAccount); most > 10 {
@@ -199,9 +200,9 @@ func newcomerRuns(t *testing.T, n newcomer) {
 // again goes on where the first run has stopped.
 func again(t *testing.T, n newcomer, first string) {
 	p := n.start(t, "dev", "--plain", "--limit", "10/1s")
-	p.says(t, start, "Found from earlier runs: 43 messages, 0 of them on their way")
+	p.says(t, start, "Found from earlier runs: 48 messages, 0 of them on their way")
 	p.says(t, start, "An account may send 10 in 2 s, as this database has it, not 10 in 1 s.")
-	eventually(t, start, "the second sample arrives", func() bool { return len(n.arrivals(t)) > 43+20 })
+	eventually(t, start, "the second sample arrives", func() bool { return len(n.arrivals(t)) > 48+20 })
 	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -214,17 +215,17 @@ func again(t *testing.T, n newcomer, first string) {
 	}
 	recipients := map[string]bool{}
 	for i, a := range n.arrivals(t) {
-		if i >= 43 && recipients[a.RecipientID] {
+		if i >= 48 && recipients[a.RecipientID] {
 			t.Errorf("the second run has a recipient of the first: %s", a.RecipientID)
 		}
-		recipients[a.RecipientID] = i < 43
+		recipients[a.RecipientID] = i < 48
 	}
 
 	p = n.start(t, "dev", "--plain", "--no-sample", "--for", "1s")
 	if code := p.ends(t, start); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	contains(t, p.out.String(), "Found from earlier runs: 8")
+	contains(t, p.out.String(), "Found from earlier runs: 9")
 
 	p = n.start(t, "dev", "--plain", "--no-sample", "--for", "1s", "--fresh")
 	if code := p.ends(t, start); code != 0 || strings.Contains(p.out.String(), "Found") {
@@ -257,7 +258,8 @@ func secondTerminal(t *testing.T, n newcomer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"DATABASE_URL", "AWS_ENDPOINT_URL_SQS", "AWS_REGION", "GATEWAY_URL", "ADMIN_ADDR", "SQS_QUEUE", "SQS_RETRY_QUEUE", "SQS_DLQ"} {
+	for _, name := range []string{"DATABASE_URL", "AWS_ENDPOINT_URL_SQS", "AWS_REGION", "GATEWAY_URL", "ADMIN_ADDR", "SQS_QUEUE", "SQS_RETRY_QUEUE", "SQS_DLQ",
+		"AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_DEPLOYMENT", "AZURE_OPENAI_MODEL", "OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_MODEL"} {
 		if environ[name] == "" {
 			t.Errorf("stack.env lacks %s", name)
 		}
@@ -265,6 +267,8 @@ func secondTerminal(t *testing.T, n newcomer) {
 	if info, err := os.Stat(n.data("stack.env")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("stack.env: %v, %v", info.Mode(), err)
 	}
+	out, _ = n.run(t, start, "doctor") // Postgres of a developer does not wait for the disk: of that it may complain
+	contains(t, out, "ok    provider  azure answers", "ok    provider  openai answers")
 	for round := 1; round <= 2; round++ { // each time with messages of their own
 		before, err := os.ReadFile(n.data("more.jsonl"))
 		if err != nil {
@@ -310,7 +314,7 @@ func secondTerminal(t *testing.T, n newcomer) {
 }
 
 func portsTaken(t *testing.T, n newcomer) {
-	for _, port := range []int{postgresPort, sqsPort, gatewayPort, 9090} {
+	for _, port := range []int{postgresPort, sqsPort, gatewayPort, providerPort, 9090} {
 		// One that fails is taken by somebody else, which is as good.
 		if listener, err := net.Listen("tcp", loopback(port)); err == nil {
 			t.Cleanup(func() { _ = listener.Close() })
@@ -320,7 +324,7 @@ func portsTaken(t *testing.T, n newcomer) {
 	if code != 0 {
 		t.Fatalf("exit code %d:\n%s", code, out)
 	}
-	for _, port := range []int{postgresPort, sqsPort, gatewayPort, 9090} {
+	for _, port := range []int{postgresPort, sqsPort, gatewayPort, providerPort, 9090} {
 		if strings.Contains(out, loopback(port)) {
 			t.Errorf("it says that it uses port %d, which is taken", port)
 		}

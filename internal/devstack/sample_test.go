@@ -26,7 +26,7 @@ func TestSample(t *testing.T) {
 	counts := map[string]int{}
 	recipients := map[string]int{}
 	var problems []string
-	urgent, later, again, campaign := 0, 0, 0, 0
+	urgent, later, again, campaign, written, doubts := 0, 0, 0, 0, 0, 0
 	for i, m := range f.messages {
 		if m.problem != nil {
 			problems = append(problems, m.problem.Field)
@@ -44,6 +44,12 @@ func TestSample(t *testing.T) {
 		}
 		counts[m.key.UserID]++
 		recipients[m.key.RecipientID]++
+		if m.written {
+			written++
+		}
+		if m.key.UserID == doubtful && m.written {
+			doubts++
+		}
 		if m.priority == workflow.PriorityUrgent {
 			urgent++
 		}
@@ -67,11 +73,14 @@ func TestSample(t *testing.T) {
 		}
 	}
 	slices.Sort(problems)
-	if counts["night-bakery"] <= 20 || len(counts) < 5 || counts[doubtful] == 0 {
+	if counts["night-bakery"] <= 20 || len(counts) < 5 || counts[doubtful] == 0 || doubts > 0 {
 		t.Errorf("accounts: %v", counts)
 	}
 	if again != 1 || urgent != 1 || later != 1 || twoForOne != 1 || campaign < 20 || !slices.Equal(problems, []string{"content", "priority"}) {
 		t.Errorf("again %d, urgent %d, later %d, two for one recipient %d, of a campaign %d, problems %v", again, urgent, later, twoForOne, campaign, problems)
+	}
+	if written != 5 {
+		t.Errorf("the text of %d messages is written, and it is said of five", written)
 	}
 	if last := all[1]; len(last) != 1 || !strings.Contains(last[0], `"priority": 1`) {
 		t.Error("the urgent message must come when others wait already")

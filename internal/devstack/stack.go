@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/huntaze/hybrid-orchestrator/internal/limit"
-	"github.com/huntaze/hybrid-orchestrator/internal/provider/providersim"
+	"github.com/huntaze/hybrid-orchestrator/internal/provider"
 	"github.com/huntaze/hybrid-orchestrator/queue"
 	"github.com/huntaze/hybrid-orchestrator/worker"
 )
@@ -26,16 +26,17 @@ type Addresses struct {
 // Options of a stack. What has an address is used; what has none is started.
 type Options struct {
 	Addresses
-	SimulateProviders bool // none is configured
-	DataDir           string
-	Fresh             bool // remove what earlier runs made in the data folder
-	Workers           int
-	AdminAddr         string // of the first worker, if it is free
-	Region            string
-	Queue             queue.Config      // its names
-	Environment       map[string]string // for stack.env, besides the addresses and the queues
-	LogLevel          slog.Leveler
-	LogJSON           bool
+	Targets       []provider.Target // of the configured providers, the preferred one first; empty: they are simulated
+	FirstProvider string            // of the simulated ones, that is asked first
+	DataDir       string
+	Fresh         bool // remove what earlier runs made in the data folder
+	Workers       int
+	AdminAddr     string // of the first worker, if it is free
+	Region        string
+	Queue         queue.Config      // its names
+	Environment   map[string]string // for stack.env, besides the addresses and the queues
+	LogLevel      slog.Leveler
+	LogJSON       bool
 	// Worker is the configuration of a member of the fleet; the stack only changes its admin address, its long poll and its observer.
 	Worker func(name string, at Addresses, logger *slog.Logger) (worker.Config, error)
 	// Hurry is closed when a stop shall no longer wait for the workers; may be nil.
@@ -61,7 +62,7 @@ type Stack struct {
 	folder    *folder
 	journal   *journal
 	gateway   *gatewayServer
-	providers *providersim.Server // nil: real ones
+	providers *providerServer // nil: not ours
 	queues    *queueServer
 	database  *database
 	fleet     *fleet
@@ -249,7 +250,7 @@ func (s *Stack) tellOthers(context.Context) error {
 	if s.providers != nil {
 		for name, value := range map[string]string{
 			"AZURE_OPENAI_ENDPOINT": s.at.ProviderURL, "AZURE_OPENAI_API_KEY": SimulatedKey, "AZURE_OPENAI_DEPLOYMENT": SimulatedDeployment,
-			"AZURE_OPENAI_MODEL": SimulatedModel, "OPENAI_BASE_URL": s.providers.OpenAIBaseURL(), "OPENAI_API_KEY": SimulatedKey, "OPENAI_MODEL": SimulatedModel,
+			"AZURE_OPENAI_MODEL": SimulatedModel, "OPENAI_BASE_URL": OpenAIBaseURL(s.at.ProviderURL), "OPENAI_API_KEY": SimulatedKey, "OPENAI_MODEL": SimulatedModel,
 		} {
 			variables[name] = value
 		}

@@ -57,8 +57,16 @@ func (r *run) introduce(sample *follower, length time.Duration, end time.Time) e
 	} else {
 		text += fmt.Sprintf("The last is expected to go about %s. ", screen.Clock(end))
 	}
-	text += "Among them are one message twice, two that can't be used, an urgent one, one for later, two for one recipient, and one whose reply the gateway loses."
+	text += "Among them are one message twice, two that can't be used, an urgent one, one for later, two for one recipient, one whose reply the gateway loses, and five whose text is written from a brief, " + r.byWhom()
 	return errors.Join(r.view.say(""), r.view.paragraph(text), r.view.say(""))
+}
+
+// byWhom says who writes the texts of the sample.
+func (r *run) byWhom() string {
+	if r.stack.providers == nil {
+		return "by " + r.stack.writers() + ", as configured: that costs a little money."
+	}
+	return "by simulated providers; the first call fails, so that the other provider stands in."
 }
 
 func (r *run) sendMore() string { return r.Command + " send " + shown(r.stack.folder.more()) }
@@ -73,6 +81,7 @@ func (r *run) report() []string {
 			urgent = m.key.WorkflowID
 		}
 	}
+	written := r.watcher.sample.writtenOne()
 	r.watcher.mu.Unlock()
 	text := []string{fmt.Sprintf("What happened to the %d messages of the sample:", len(rows)), ""}
 	text = append(text, screen.Table(rows, r.view.size(), tableEach, tableMost, r.view.look())...)
@@ -80,9 +89,12 @@ func (r *run) report() []string {
 		return append(text, "")
 	}
 	addrs := r.stack.fleet.adminAddrs()
-	return append(text, "", "How to go on, from a second terminal in this folder:",
+	text = append(text, "", "How to go on, from a second terminal in this folder:",
 		"  "+r.sendMore(), "      six more messages; write a file of your own like it",
-		"  "+r.Command+" explain "+urgent, "      the life of one message, here of the urgent one",
-		"  curl http://"+addrs[0]+"/metrics", "      what a worker counts; /readyz says how it is",
+		"  "+r.Command+" explain "+urgent, "      the life of one message, here of the urgent one")
+	if written != nil {
+		text = append(text, "  "+r.Command+" explain "+written.key.WorkflowID, "      how its text was written: by whom, after what, and at which cost")
+	}
+	return append(text, "  curl http://"+addrs[0]+"/metrics", "      what a worker counts; /readyz says how it is",
 		"This keeps running until Ctrl-C.", "")
 }

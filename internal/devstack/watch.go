@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/devstack/screen"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
@@ -150,7 +152,11 @@ func (w *watcher) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.take(progress, found, quarantined)
+	texts, err := w.texts(ctx, found)
+	if err != nil {
+		return err
+	}
+	w.take(progress, found, texts, quarantined)
 	return nil
 }
 
@@ -181,7 +187,7 @@ func (w *watcher) accounts(ctx context.Context) ([]string, error) {
 	return users, nil
 }
 
-func (w *watcher) take(progress db.Progress, found []db.MessageProgress, quarantined []db.Quarantined) {
+func (w *watcher) take(progress db.Progress, found []db.MessageProgress, texts map[uuid.UUID]db.TextProgress, quarantined []db.Quarantined) {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -195,6 +201,7 @@ func (w *watcher) take(progress db.Progress, found []db.MessageProgress, quarant
 	w.problems = w.problems[max(0, len(w.problems)-problemsMost):]
 	w.moreUsed = w.moreUsed || slices.ContainsFunc(found, func(m db.MessageProgress) bool { return m.Key == w.more })
 	if w.sample != nil {
+		w.sample.noteTexts(found, texts)
 		w.sample.update(progress.Now, found, quarantined, int(w.stack.fleet.intake.duplicates.Load())-w.duplicates)
 	}
 }

@@ -38,7 +38,11 @@ func (p picture) accounts(r room) []line {
 	case hidden > 0:
 		lines = append(lines, styled(dim, fmt.Sprintf("%s and %d more %s", p.look.ellipsis(), hidden, plural(hidden, "account", "accounts"))))
 	}
-	lines = append(lines, p.counts(pad("ALL", names), p.s.All))
+	all := p.counts(pad("ALL", names), p.s.All)
+	if p.s.All.Writing > 0 {
+		all = all.add(plain, fmt.Sprintf("  and %d being written", p.s.All.Writing))
+	}
+	lines = append(lines, all)
 	if r.legend {
 		lines = append(lines, p.legend()...)
 	}
@@ -107,6 +111,9 @@ func (p picture) waits(a Account, columns int) string {
 		}
 		if a.Sending > 0 {
 			parts = append(parts, strconv.Itoa(a.Sending)+choose(words, plural(a.Sending, " on its way", " on their way"), " sending"))
+		}
+		if a.Writing > 0 {
+			parts = append(parts, strconv.Itoa(a.Writing)+choose(words, " being written", " writing"))
 		}
 		for _, w := range a.Waits {
 			parts = append(parts, w.text(p.s.Now, words))

@@ -23,7 +23,7 @@ func Live(s Snapshot, size Size, look Look) []string {
 func Resting(s Snapshot, size Size, look Look) []string {
 	dot := look.dot()
 	text := styled(bold, "huntaze dev").add(dim, dot+countdown(s.Now.Sub(s.Since).Truncate(time.Second))+dot).
-		add(plain, fmt.Sprintf("%d sent, %d on their way", s.All.Sent, s.All.Queued+s.All.Sending+s.All.InDoubt)).
+		add(plain, fmt.Sprintf("%d sent, %d on their way", s.All.Sent, s.All.Queued+s.All.Writing+s.All.Sending+s.All.InDoubt)).
 		add(dim, dot+"waits for more"+dot+"Ctrl-C stops")
 	return render([]line{text}, max(20, size.Width-1), look)
 }

@@ -8,7 +8,11 @@ import (
 
 // Summary is the state in one line, for where there is no terminal.
 func Summary(s Snapshot) string {
-	parts := []string{fmt.Sprintf("sent %d, queued %d, in doubt %d, failed %d", s.All.Sent, s.All.Queued+s.All.Sending, s.All.InDoubt, s.All.Failed)}
+	written := ""
+	if s.All.Writing > 0 {
+		written = fmt.Sprintf("being written %d, ", s.All.Writing)
+	}
+	parts := []string{fmt.Sprintf("sent %d, %squeued %d, in doubt %d, failed %d", s.All.Sent, written, s.All.Queued+s.All.Sending, s.All.InDoubt, s.All.Failed)}
 	if s.Gateway.Simulated {
 		parts = append(parts, fmt.Sprintf("%d in the last minute", s.LastMinute))
 	}

@@ -105,6 +105,13 @@ func TestLive(t *testing.T) {
 		s.Sample.Ended = true
 		golden(t, Live(s, Size{100, 24}, utf8))
 	})
+	t.Run("being written", func(t *testing.T) {
+		s := sample()
+		s.Accounts = []Account{{Name: "letter-press", Sent: 2, Queued: 1, Writing: 5, Sending: 1, Tokens: Tokens{Capacity: 10, InUse: 1}, Waits: []Wait{{Reason: ForTime, Count: 1, Until: noon.Add(20 * time.Second)}}}}
+		s.All = Account{Sent: 2, Queued: 1, Writing: 5, Sending: 1}
+		wide, narrow := Size{80, 24}, Size{70, 24}
+		golden(t, append(append(append(Live(s, wide, utf8), Live(s, narrow, utf8)...), Resting(s, wide, utf8)...), Summary(s)))
+	})
 	t.Run("resting", func(t *testing.T) { golden(t, Resting(sample(), Size{80, 24}, utf8)) })
 }
 

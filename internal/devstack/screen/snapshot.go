@@ -33,6 +33,7 @@ type Account struct {
 	Name       string
 	Sent       int
 	Queued     int
+	Writing    int // without a text yet
 	Sending    int
 	InDoubt    int
 	Failed     int  // or cancelled or expired: ended without being sent
