@@ -82,7 +82,11 @@ func (a *app) printWorkflow(w db.Workflow, now time.Time) error {
 	}
 	text := plural(w.ContentLength, "character")
 	if w.ContentLength == 0 {
-		text = fmt.Sprintf("to be written, from a brief of %s", plural(w.BriefLength, "character"))
+		text = "to be written"
+		if w.State.Stage.Final() {
+			text = "none that can be sent"
+		}
+		text += ", from a brief of " + plural(w.BriefLength, "character")
 	}
 	if w.Plan != nil {
 		text += planInWords(*w.Plan)

@@ -153,8 +153,8 @@ func TestExplainWaiting(t *testing.T) {
 			}
 			f.advance(5 * time.Minute)
 		}, []db.WaitKind{db.WaitsForOperator}, []string{"in doubt since 2026-03-02 12:00:00 UTC, the connection was reset, look-ups so far 1; the gateway can't say, so an operator must decide: huntaze doubt resolve wf-1 --user creator-7 --sent or --not-sent"}},
-		{"provider", one(func(m *workflow.Message) { m.Content, m.Brief = "", secretText }),
-			[]db.WaitKind{db.WaitsForProvider}, []string{"a provider that writes its text from the brief"}},
+		{"provider", one(brief),
+			[]db.WaitKind{db.WaitsForProvider}, []string{"its text is to be written, and no worker that runs has a provider"}},
 		{"repair", func(f *fleet) {
 			f.take(message("creator-7", 1))
 			f.exec(`DELETE FROM send_attempts`)

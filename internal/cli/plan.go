@@ -6,14 +6,26 @@ import (
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/cost"
+	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
-// planEntries are the calls to providers for a message's text.
-func planEntries(p *db.Plan) (entries []entry) {
-	if p == nil {
-		return nil
+// planEntries are the calls to providers for a message's text, and the fallbacks. One that a call led to stands behind
+// it, before the call that it led to, though all have one time.
+func planEntries(p *db.Plan, history []workflow.Fallback) (entries []entry) {
+	var calls []db.PlanAttempt
+	if p != nil {
+		calls = p.Calls
 	}
-	for _, c := range p.Calls {
+	told := make([]bool, len(history))
+	tell := func(which func(workflow.Fallback) bool) {
+		for i, f := range history {
+			if !told[i] && which(f) {
+				told[i] = true
+				entries = append(entries, entry{f.Timestamp, "fallback", fmt.Sprintf("from %s to %s: %s", f.From, f.To, scenarioInWords(f.Reason))})
+			}
+		}
+	}
+	for _, c := range calls {
 		what := "writes the text"
 		switch {
 		case c.Repair:
@@ -24,8 +36,10 @@ func planEntries(p *db.Plan) (entries []entry) {
 		entries = append(entries, entry{c.StartedAt, "asked", fmt.Sprintf("call %d: %s %s, asked by worker %s", c.Sequence, c.Provider, what, c.Worker)})
 		if c.EndedAt != nil {
 			entries = append(entries, entry{*c.EndedAt, c.State, fmt.Sprintf("call %d: %s", c.Sequence, planOutcome(c))})
+			tell(func(f workflow.Fallback) bool { return f.Timestamp.Equal(*c.EndedAt) })
 		}
 	}
+	tell(func(workflow.Fallback) bool { return true })
 	return entries
 }
 
@@ -51,7 +65,7 @@ func costInWords(c db.PlanAttempt) string {
 func planInWords(p db.Plan) string {
 	text := ""
 	if p.Source != "" {
-		text += " by " + sourceInWords(p.Source)
+		text += ", written by " + sourceInWords(p.Source)
 	}
 	if p.Shared {
 		text += ", shared with its campaign"
@@ -102,6 +116,7 @@ var scenarios = map[string]string{
 	"onlyfans_rate_limited": "the gateway said 429, too many requests", "rate_limiter_down": "the rate limiter did not answer",
 	"budget_exceeded": "the budget for texts is spent", "all_open": "no provider may be called now", "all_failed": "each provider was tried in vain",
 	"deadline": "the tries took too long", "campaign_cancelled": "its campaign was cancelled",
+	"merge_failed": "the recipient's words could not be put into the text",
 }
 
 // scenarioInWords says what a row of the fallback matrix, or the reason of a failed text, is about.

@@ -27,13 +27,9 @@ func timelineOf(w db.Workflow) []entry {
 	if w.SQSMessageID != "" {
 		received.Text += ", message " + w.SQSMessageID
 	}
-	entries := []entry{received}
+	entries := append([]entry{received}, planEntries(w.Plan, w.State.FallbackHistory)...)
 	for _, s := range w.Sends {
 		entries = append(entries, sendEntries(s)...)
-	}
-	entries = append(entries, planEntries(w.Plan)...)
-	for _, f := range w.State.FallbackHistory {
-		entries = append(entries, entry{f.Timestamp, "fallback", fmt.Sprintf("from %s to %s: %s", f.From, f.To, scenarioInWords(f.Reason))})
 	}
 	for _, e := range w.Events {
 		entries = append(entries, entry{e.At, string(e.Kind), eventInWords(e)})
@@ -96,7 +92,10 @@ func eventInWords(e db.Event) string {
 	if !detail.Until.IsZero() {
 		until = "until " + moment(detail.Until)
 	}
-	if detail.Source != "" {
+	switch {
+	case detail.Source != "" && e.Kind == workflow.EventTextFailed:
+		what = fmt.Sprintf("the text by %s can't be used for it", sourceInWords(detail.Source))
+	case detail.Source != "":
 		what += ", written by " + sourceInWords(detail.Source)
 	}
 	return joined(what, scenarioInWords(detail.Reason), word("status", detail.Status), until)
