@@ -99,7 +99,8 @@ JOIN LATERAL (SELECT b.rest_until, b.rest_since FROM accounts b WHERE b.user_id 
 CROSS JOIN (SELECT hybrid_clock() AS now) t
 CROSS JOIN fleet_state f
 WHERE a.workflow = r.workflow AND a.sequence = r.sequence AND a.state || '' = 'reserved' AND a.reservation_ends > t.now
-  AND coalesce(c.state, 'running') = 'running' AND f.frozen_until <= t.now
+  AND coalesce(c.state, 'running') IN ('running', 'completed') AND NOT EXISTS (SELECT 1 FROM opt_outs o WHERE o.user_id = w.user_id AND o.recipient_id = w.recipient_id)
+  AND f.frozen_until <= t.now
   AND (b.rest_until <= t.now OR a.reserved_at > b.rest_since)
 RETURNING a.workflow, a.sequence, a.fence, w.user_id, w.workflow_id, w.recipient_id, w.content, w.trace_context,
     coalesce(p.capacity, 0), coalesce(p.length, interval '0')`
@@ -125,6 +126,7 @@ var refusedSQL = `
 SELECT a.workflow, a.sequence, a.user_id,
        CASE WHEN c.state = 'paused' THEN 'campaign_paused'
             WHEN c.state = 'cancelled' THEN 'campaign_cancelled'
+            WHEN EXISTS (SELECT 1 FROM opt_outs o WHERE o.user_id = w.user_id AND o.recipient_id = w.recipient_id) THEN 'opted_out'
             WHEN a.reservation_ends <= hybrid_clock() THEN 'reservation_expired'
             WHEN f.frozen_until > hybrid_clock() THEN 'fleet_frozen'
             WHEN w.stage <> 'sending' OR w.send_sequence <> r.sequence THEN 'superseded'

@@ -96,7 +96,7 @@ func (c *choice) add(a *account, recipients map[string]*recipient, now time.Time
 	until := func(r limit.Rule) time.Time { return now.Add(timing.hold() + r.Window + a.policy.Guard) }
 	atBest := func(r limit.Rule) time.Time { return now.Add(r.Window + a.policy.Guard) }
 	waiting := 0
-	for _, r := range a.due {
+	for _, r := range a.turns() {
 		to := recipients[r.recipientID]
 		if a.released >= a.wanted || to != nil && !to.policy.Recipient.Equal(a.policy.Recipient) {
 			// A recipient that another account's rules were applied to in this transaction has its turn in the next.
@@ -127,7 +127,7 @@ func (c *choice) add(a *account, recipients map[string]*recipient, now time.Time
 // returns; the times here are for messages that nobody's call will bring to mind.
 func (a *account) planNext(waiting int, now time.Time) {
 	switch {
-	case waiting == 0 && len(a.due) >= a.readMost():
+	case waiting == 0 && len(a.due)+len(a.closing) >= a.readMost():
 		a.nextLook(now) // all that was read is gone or put behind: there may be more
 	case waiting == 0:
 	case a.blockedUntil.After(now):
@@ -182,6 +182,17 @@ func (s *Store) writeChoice(ctx context.Context, tx pgx.Tx, accounts []*account,
 			jobs = append(jobs, Job{Kind: workflow.StepSend, Workflow: w.record.id, Sequence: sequence, Priority: w.record.priority})
 		}
 	}
+	for _, a := range accounts {
+		for _, one := range a.closing {
+			event := one.event(now)
+			next, _, err := workflow.Transition(one.state, event)
+			if err != nil {
+				return nil, err
+			}
+			moves.add(one.record, next, one.sequence)
+			history.add(one.id, event.Kind, reasonDetail(event.Reason))
+		}
+	}
 	for _, d := range c.deferrals {
 		next, _, err := workflow.Transition(d.record.state, workflow.Event{Kind: workflow.EventDeferred, At: now, RetryAt: d.until, Wait: workflow.WaitRecipient})
 		if err != nil {
@@ -203,6 +214,7 @@ func (s *Store) writeChoice(ctx context.Context, tx pgx.Tx, accounts []*account,
 	}
 	s.queueAttempts(&st, c.winners, now)
 	queueBookings(&st, c.deferrals)
+	queuePasses(&st, accounts, c.winners)
 	history.queue(&st, now)
 	jobs = append(jobs, queueAccounts(&st, accounts, now)...)
 	queueTokens(&st, c.winners, now.Add(s.config.Timing.hold()))

@@ -235,7 +235,7 @@ const runningCampaignsSQL = `
                 ORDER BY n.campaign_id LIMIT 1)
         FROM queued WHERE queued.campaign_id IS NOT NULL)
     SELECT queued.campaign_id FROM queued WHERE queued.campaign_id IS NOT NULL
-      AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.user_id = $1 AND c.campaign_id = queued.campaign_id AND c.state <> 'running')`
+      AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.user_id = $1 AND c.campaign_id = queued.campaign_id AND c.state NOT IN ('running', 'completed'))`
 
 func readAhead(ctx context.Context, tx pgx.Tx, w Workflow, now time.Time) (Count, error) {
 	var n int64

@@ -237,6 +237,7 @@ func (in *intake) queueWorkflows(st *statements, order []int) {
 		states, retries, traces, sqs, contents, briefs                     []string
 		extras, mergeFields                                                []*string
 		texts                                                              []*uuid.UUID
+		expires                                                            []*time.Time
 		priorities                                                         []int16
 		attempts, maxRetries                                               []int32
 		notBefore                                                          []time.Time
@@ -266,6 +267,11 @@ func (in *intake) queueWorkflows(st *statements, order []int) {
 			text = &id
 		}
 		mergeFields, texts = append(mergeFields, fields), append(texts, text)
+		var expiry *time.Time
+		if !m.ExpiresAt.IsZero() {
+			expiry = &m.ExpiresAt
+		}
+		expires = append(expires, expiry)
 		ids = append(ids, in.ids[i])
 		users, workflows, recipients = append(users, in.users[i]), append(workflows, m.WorkflowID), append(recipients, m.RecipientID)
 		campaigns, stages, waits = append(campaigns, m.CampaignID), append(stages, string(state.Stage)), append(waits, string(state.WaitReason))
@@ -276,14 +282,14 @@ func (in *intake) queueWorkflows(st *statements, order []int) {
 		notBefore = append(notBefore, state.NotBefore)
 	}
 	st.exec("workflows", `INSERT INTO hybrid_workflows (id, user_id, workflow_id, recipient_id, campaign_id, stage, wait_reason, last_error, provider_states,
-			retry_attempts, trace_context, sqs_message_id, content, brief, extra, priority, attempts, max_retries, not_before, text, merge_fields, created_at, updated_at)
+			retry_attempts, trace_context, sqs_message_id, content, brief, extra, priority, attempts, max_retries, not_before, text, merge_fields, expires_at, created_at, updated_at)
 		SELECT w.id, w.user_id, w.workflow_id, w.recipient_id, w.campaign_id, w.stage, w.wait_reason, w.last_error, w.provider_states::jsonb,
-			w.retry_attempts::jsonb, w.trace_context::jsonb, w.sqs_message_id, w.content, w.brief, w.extra::jsonb, w.priority, w.attempts, w.max_retries, w.not_before, w.text, w.merge_fields::jsonb, $22, $22
+			w.retry_attempts::jsonb, w.trace_context::jsonb, w.sqs_message_id, w.content, w.brief, w.extra::jsonb, w.priority, w.attempts, w.max_retries, w.not_before, w.text, w.merge_fields::jsonb, w.expires_at, $23, $23
 		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
-			$12::text[], $13::text[], $14::text[], $15::text[], $16::smallint[], $17::int[], $18::int[], $19::timestamptz[], $20::uuid[], $21::text[])
+			$12::text[], $13::text[], $14::text[], $15::text[], $16::smallint[], $17::int[], $18::int[], $19::timestamptz[], $20::uuid[], $21::text[], $22::timestamptz[])
 			AS w(id, user_id, workflow_id, recipient_id, campaign_id, stage, wait_reason, last_error, provider_states, retry_attempts, trace_context,
-			sqs_message_id, content, brief, extra, priority, attempts, max_retries, not_before, text, merge_fields)`,
-		ids, users, workflows, recipients, campaigns, stages, waits, lastErrors, states, retries, traces, sqs, contents, briefs, extras, priorities, attempts, maxRetries, notBefore, texts, mergeFields, in.now)
+			sqs_message_id, content, brief, extra, priority, attempts, max_retries, not_before, text, merge_fields, expires_at)`,
+		ids, users, workflows, recipients, campaigns, stages, waits, lastErrors, states, retries, traces, sqs, contents, briefs, extras, priorities, attempts, maxRetries, notBefore, texts, mergeFields, expires, in.now)
 }
 
 // answer says what became of each delivery, and lists the accounts that have a new message.

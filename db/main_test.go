@@ -31,7 +31,7 @@ var schema = pgtest.Template{Name: "fleet", Migrate: func(ctx context.Context, u
 		return err
 	}
 	_, err = pool.Exec(ctx, `CREATE TABLE test_job_log (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, kind text NOT NULL,
-		workflow uuid NOT NULL, sequence integer NOT NULL, user_id text NOT NULL, priority integer NOT NULL, at timestamptz,
+		workflow uuid NOT NULL, text uuid NOT NULL, sequence integer NOT NULL, user_id text NOT NULL, priority integer NOT NULL, at timestamptz,
 		taken boolean NOT NULL DEFAULT false)`)
 	return err
 }}
@@ -56,8 +56,8 @@ func (j *jobTable) EnqueueTx(ctx context.Context, tx pgx.Tx, jobs []db.Job) erro
 		if !job.At.IsZero() {
 			at = &job.At
 		}
-		if _, err := tx.Exec(ctx, `INSERT INTO test_job_log (kind, workflow, sequence, user_id, priority, at) VALUES ($1, $2, $3, $4, $5, $6)`,
-			job.Kind, job.Workflow, job.Sequence, job.UserID, job.Priority, at); err != nil {
+		if _, err := tx.Exec(ctx, `INSERT INTO test_job_log (kind, workflow, text, sequence, user_id, priority, at) VALUES ($1, $2, $7, $3, $4, $5, $6)`,
+			job.Kind, job.Workflow, job.Sequence, job.UserID, job.Priority, at, job.Text); err != nil {
 			return err
 		}
 	}

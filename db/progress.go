@@ -101,7 +101,7 @@ SELECT a.user_id, q.reason, count(*), min(q.not_before)
 FROM unnest($1::text[]) AS a(user_id)
 CROSS JOIN LATERAL (
     SELECT w.not_before, CASE
-        WHEN EXISTS (SELECT 1 FROM campaigns c WHERE c.user_id = w.user_id AND c.campaign_id = w.campaign_id AND c.state <> 'running') THEN 'paused'
+        WHEN EXISTS (SELECT 1 FROM campaigns c WHERE c.user_id = w.user_id AND c.campaign_id = w.campaign_id AND c.state NOT IN ('running', 'completed')) THEN 'paused'
         WHEN w.not_before > hybrid_clock() THEN w.wait_reason
         ELSE '' END AS reason
     FROM hybrid_workflows w

@@ -14,14 +14,16 @@ import (
 // Reconciled counts what the reconciler had to put right. Expired and Abandoned follow from crashes; Orphaned
 // and Unwoken should stay 0: they mean that a step was lost in another way.
 type Reconciled struct {
-	Expired   int // reservations that no worker came for: given back
-	Abandoned int // calls whose worker died: now in doubt
-	Unasked   int // doubts whose look-up was lost: asked again
-	Orphaned  int // messages "sending" without an open attempt: parked again
-	Unwoken   int // accounts with parked messages and no wake-up: woken
-	Unplanned int // texts whose job was lost: given another
-	Cancelled int // messages of cancelled campaigns: closed
-	Pruned    int // rows nobody needs any more: deleted
+	Expired    int // reservations that no worker came for: given back
+	Abandoned  int // calls whose worker died: now in doubt
+	Unasked    int // doubts whose look-up was lost: asked again
+	Orphaned   int // messages "sending" without an open attempt: parked again
+	Unwoken    int // accounts with parked messages and no wake-up: woken
+	Unplanned  int // texts whose job was lost: given another
+	Unexpanded int // campaigns whose job was lost: given another
+	Outdated   int // messages whose time ran out: closed
+	Cancelled  int // messages of cancelled campaigns: closed
+	Pruned     int // rows nobody needs any more: deleted
 }
 
 const (
@@ -40,7 +42,7 @@ func (s *Store) Reconcile(ctx context.Context) (r Reconciled, err error) {
 		do   func(context.Context, *Reconciled) error
 	}{
 		{"expired reservations", s.returnExpired}, {"abandoned calls", s.doubtAbandoned}, {"unasked doubts", s.askUnasked},
-		{"orphans", s.requeueOrphans}, {"lost plans", s.replanLost}, {"cancelled campaigns", s.closeCancelled}, {"tokens", s.syncTokens},
+		{"orphans", s.requeueOrphans}, {"lost plans", s.replanLost}, {"cancelled campaigns", s.closeCancelled}, {"lost expansions", s.expandLost}, {"expired messages", s.closeExpired}, {"completed campaigns", s.completeCampaigns}, {"counts", s.sumCounts}, {"tokens", s.syncTokens},
 		{"unwoken accounts", s.wakeUnwoken}, {"old rows", s.prune},
 	} {
 		// One that fails must not keep the others from their work: a limiter that is down is no reason not to

@@ -11,7 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/huntaze/hybrid-orchestrator/internal/campaign"
 	"github.com/huntaze/hybrid-orchestrator/internal/limit"
+	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
 // ErrLimiterDown says that the token buckets could not be read or written while the rest of the database
@@ -101,9 +103,12 @@ type account struct {
 	hopeful   *limit.Bucket // as if the open calls ended now
 	wanted    int
 	due       []record  // candidates whose time has come
-	next      time.Time // when to look again; zero: no reason of its own
-	nextToken time.Time // when the next token returns; zero: nothing waits for one
-	nextHope  time.Time // the same if the open calls end now
+	closing   []closing // candidates that are not sent any more
+	quiet     campaign.Quiet
+	lanes     []campaign.Lane // of the campaigns that share the account's rate; none: the oldest goes first
+	next      time.Time       // when to look again; zero: no reason of its own
+	nextToken time.Time       // when the next token returns; zero: nothing waits for one
+	nextHope  time.Time       // the same if the open calls end now
 	released  int
 
 	blockedUntil time.Time // now, or until when the account or the fleet rests
@@ -119,6 +124,9 @@ func (s *Store) releaseTx(ctx context.Context, tx pgx.Tx, requests []Release, ca
 		return nil, nil, err
 	}
 	if err := readCandidates(ctx, tx, accounts, now); err != nil {
+		return nil, nil, err
+	}
+	if err := readShares(ctx, tx, accounts); err != nil {
 		return nil, nil, err
 	}
 	choice, err := s.choose(ctx, tx, accounts, now)
@@ -188,6 +196,14 @@ func (s *Store) readLimits(ctx context.Context, tx pgx.Tx, accounts []*account) 
 		}
 		return err
 	}, policiesSQL, users)
+	st.query("quiet hours", func(rows pgx.Rows) error {
+		var user, hours string
+		_, err := pgx.ForEachRow(rows, []any{&user, &hours}, func() (err error) {
+			byUser[user].quiet, err = campaign.ParseQuiet(hours)
+			return err
+		})
+		return err
+	}, `SELECT user_id, hours FROM quiet_hours WHERE user_id = ANY($1)`, users)
 	if len(inLedger) > 0 {
 		st.query("tokens in the ledger", into(scanHold, func(h hold) error {
 			byUser[h.key].use(h, f.now)
@@ -223,7 +239,7 @@ func (a *account) use(h hold, now time.Time) {
 // decideWanted says how many messages the account may send now.
 func (a *account) decideWanted(f fleet) {
 	a.blockedUntil = f.now
-	for _, at := range []time.Time{a.restUntil, f.frozenUntil} {
+	for _, at := range []time.Time{a.restUntil, f.frozenUntil, a.quiet.Until(f.now)} {
 		if at.After(a.blockedUntil) {
 			a.blockedUntil = at
 		}
@@ -298,13 +314,16 @@ func runningCampaignsOf(account string) string {
                 ORDER BY n.campaign_id LIMIT 1)
         FROM queued WHERE queued.campaign_id IS NOT NULL)
     SELECT queued.campaign_id FROM queued WHERE queued.campaign_id IS NOT NULL
-      AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.user_id = {account} AND c.campaign_id = queued.campaign_id AND c.state <> 'running')`, "{account}", account)
+      AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.user_id = {account} AND c.campaign_id = queued.campaign_id AND c.state NOT IN ('running', 'completed'))`, "{account}", account)
 }
 
 // candidatesSQL finds for each account the first messages of each campaign that is not paused and each
 // priority, in the order of their time.
 var candidatesSQL = `
-SELECT ` + recordColumns + `
+SELECT ` + recordColumns + `,
+    CASE WHEN w.expires_at <= hybrid_clock() THEN 'expired'
+         WHEN EXISTS (SELECT 1 FROM opt_outs o WHERE o.user_id = w.user_id AND o.recipient_id = w.recipient_id) THEN 'opted_out'
+         ELSE '' END
 FROM ` + few("user_id, most", "$1::text[]", "$2::int[]") + ` a
 CROSS JOIN LATERAL (` + runningCampaignsOf("a.user_id") + `
 ) q
@@ -326,22 +345,42 @@ func readCandidates(ctx context.Context, tx pgx.Tx, accounts []*account, now tim
 	if err != nil {
 		return fmt.Errorf("candidates: %w", err)
 	}
-	records, err := pgx.CollectRows(rows, scanRecord)
+	candidates, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c closing, err error) {
+		c.record, err = scanRecord(extraColumns{row, []any{&c.why}})
+		return c, err
+	})
 	if err != nil {
 		return fmt.Errorf("candidates: %w", err)
 	}
-	for _, r := range records {
-		a := byUser[r.userID]
-		if r.state.NotBefore.After(now) {
-			a.nextLook(r.state.NotBefore)
-			continue
+	for _, c := range candidates {
+		a := byUser[c.userID]
+		switch {
+		case c.why != "" && a.wanted > 0:
+			a.closing = append(a.closing, c)
+		case c.state.NotBefore.After(now):
+			a.nextLook(c.state.NotBefore)
+		default:
+			a.due = append(a.due, c.record)
 		}
-		a.due = append(a.due, r)
 	}
 	for _, a := range accounts {
 		slices.SortFunc(a.due, byUrgency)
 	}
 	return nil
+}
+
+// closing is a message that is not sent any more, and why.
+type closing struct {
+	record
+	why string // expired, opted_out
+}
+
+// event closes it.
+func (c closing) event(now time.Time) workflow.Event {
+	if c.why == "expired" {
+		return workflow.Event{Kind: workflow.EventExpired, At: now, Reason: c.why}
+	}
+	return workflow.Event{Kind: workflow.EventCancelled, At: now, Reason: c.why}
 }
 
 // readMost is how many messages of each campaign and priority are looked at: some more than can go, in case

@@ -26,8 +26,8 @@ import (
 type Job struct {
 	Kind     workflow.StepKind
 	Workflow uuid.UUID         // send, resolve
-	Text     uuid.UUID         // plan
-	Sequence int               // send, resolve: the attempt; plan: the step
+	Text     uuid.UUID         // plan: the text; expand: the campaign
+	Sequence int               // send, resolve: the attempt; plan, expand: the step
 	UserID   string            // release: the account
 	Priority workflow.Priority // send, plan
 	At       time.Time         // not before; zero: at once

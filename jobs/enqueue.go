@@ -47,6 +47,8 @@ func argsOf(step db.Job) (river.JobArgs, error) {
 		return SendArgs{Workflow: step.Workflow, Sequence: step.Sequence}, nil
 	case workflow.StepPlan:
 		return PlanArgs{Text: step.Text, Step: step.Sequence}, nil
+	case workflow.StepExpand:
+		return ExpandArgs{Campaign: step.Text, Step: step.Sequence}, nil
 	case workflow.StepRelease:
 		return ReleaseArgs{UserID: step.UserID, WakeAt: step.At}, nil
 	case workflow.StepResolve:

@@ -32,11 +32,11 @@ func (w *ReconcileWorker) Work(ctx context.Context, _ *river.Job[ReconcileArgs])
 	done, err := w.reconciler.Reconcile(ctx)
 	if done != (db.Reconciled{}) {
 		level := slog.LevelWarn
-		if done == (db.Reconciled{Pruned: done.Pruned}) {
+		if done == (db.Reconciled{Pruned: done.Pruned, Outdated: done.Outdated}) {
 			level = slog.LevelInfo // housekeeping
 		}
 		w.logger.Log(ctx, level, "reconcile", "expired", done.Expired, "abandoned", done.Abandoned, "unasked", done.Unasked,
-			"orphaned", done.Orphaned, "unwoken", done.Unwoken, "unplanned", done.Unplanned, "cancelled", done.Cancelled, "pruned", done.Pruned)
+			"orphaned", done.Orphaned, "unwoken", done.Unwoken, "unplanned", done.Unplanned, "unexpanded", done.Unexpanded, "outdated", done.Outdated, "cancelled", done.Cancelled, "pruned", done.Pruned)
 	}
 	return err
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider/fallback"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
@@ -37,6 +39,7 @@ type Store interface {
 	Finish(ctx context.Context, reports []db.Finish, tokens bool) ([]db.Finished, error)
 	Apply(ctx context.Context, events []db.Apply) ([]db.Applied, error)
 	Plan(ctx context.Context, steps []db.PlanStep) ([]db.PlanNext, error)
+	Expand(ctx context.Context, campaign uuid.UUID, step int) (db.Expanded, error)
 	AdoptDatabase(ctx context.Context) (time.Time, error)
 	Ping(ctx context.Context) error
 }
@@ -183,7 +186,16 @@ func (e *Engine) Ingest(ctx context.Context, batch []workflow.Delivery) ([]workf
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range result.Released {
+	e.afterRelease(result.Released)
+	for _, a := range result.Answers {
+		e.metrics.intake(a.Outcome)
+	}
+	return result.Answers, nil
+}
+
+// afterRelease sets the timers of accounts that were looked at together with an intake.
+func (e *Engine) afterRelease(released []db.Released) {
+	for _, r := range released {
 		e.metrics.released(r.Count)
 		if r.Waiting {
 			e.timers.set(r.UserID, r.Next)
@@ -194,10 +206,17 @@ func (e *Engine) Ingest(ctx context.Context, batch []workflow.Delivery) ([]workf
 			e.timers.set(r.UserID, 0)
 		}
 	}
-	for _, a := range result.Answers {
-		e.metrics.intake(a.Outcome)
+}
+
+// Expand implements jobs.Expander.
+func (e *Engine) Expand(ctx context.Context, campaign uuid.UUID, step int) (db.Expanded, error) {
+	begin := time.Now()
+	done, err := e.store.Expand(ctx, campaign, step)
+	e.metrics.transaction("expand", max(done.Made, 1), begin, err)
+	if err == nil {
+		e.afterRelease(done.Released)
 	}
-	return result.Answers, nil
+	return done, err
 }
 
 // Ping implements queue.Store.

@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/google/uuid"
+
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider/fallback"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
@@ -77,6 +79,10 @@ func (s *fakeStore) Plan(_ context.Context, steps []db.PlanStep) ([]db.PlanNext,
 		return s.plan(steps)
 	}
 	return make([]db.PlanNext, len(steps)), nil
+}
+
+func (s *fakeStore) Expand(context.Context, uuid.UUID, int) (db.Expanded, error) {
+	return db.Expanded{}, nil
 }
 
 func (s *fakeStore) elapsed() time.Duration { return time.Since(s.began) }

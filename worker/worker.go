@@ -164,6 +164,7 @@ func (w *Worker) riverConfig() *river.Config {
 	river.AddWorker(workers, jobs.NewSendWorker(w.engine, w.gateway, w.engine.paces, w.config.RateLimitedDelay, w.logger, time.Now))
 	river.AddWorker(workers, jobs.NewReleaseWorker(w.engine))
 	river.AddWorker(workers, jobs.NewResolveWorker(w.store, w.engine, w.gateway, w.logger))
+	river.AddWorker(workers, jobs.NewExpandWorker(w.engine, w.logger))
 	river.AddWorker(workers, jobs.NewReconcileWorker(w.store, w.logger))
 	queues := map[string]river.QueueConfig{
 		jobs.QueueSend:  {MaxWorkers: w.config.SendWorkers},

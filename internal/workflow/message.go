@@ -41,6 +41,8 @@ type Message struct {
 	MaxRetries  int
 	NotBefore   time.Time // zero: now
 	LastError   string
+	ExpiresAt   time.Time // it is not sent at or after this; zero: never
+	Unusable    string    // why it can't be sent at all, a machine word; empty: it can
 	// MergeFields are the recipient's own words for {{name}} and the like in a text that is written from a brief.
 	MergeFields map[string]string
 	OwnText     bool            // the text is to be written for this recipient alone, not for its campaign

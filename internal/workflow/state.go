@@ -131,6 +131,8 @@ func Begin(m Message, at time.Time) State {
 		s.WaitReason = WaitSchedule
 	}
 	switch {
+	case m.Unusable != "":
+		s.Stage, s.WaitReason, s.LastError = StageFailed, WaitNone, m.Unusable
 	case m.Attempts > 0 && m.Attempts >= m.MaxRetries:
 		s.Stage = StageFailed
 		s.WaitReason = WaitNone

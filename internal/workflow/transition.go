@@ -79,6 +79,7 @@ const (
 	StepRelease StepKind = "release"
 	StepSend    StepKind = "send"
 	StepResolve StepKind = "resolve"
+	StepExpand  StepKind = "expand" // of a campaign: its recipients become messages
 )
 
 // Step is work that must be enqueued in the transaction that stores the state.
