@@ -106,7 +106,7 @@ func TestPlannersAreKilledUnderFaults(t *testing.T) {
 	f := newFleet(t, "RATE_LIMIT_ACCOUNT=off", "PLAN_WORKERS=4")
 	f.shortVisibility()
 	sim := f.provide(providersim.Options{Latency: 100 * time.Millisecond, Jitter: 300 * time.Millisecond})
-	f.settings["PROVIDER_TIMEOUT"] = "1s"
+	f.settings["PROVIDER_TIMEOUT"] = "2s"
 	f.matrix("scenario: azure_timeout, fallback: openai, maxRetries: 1, delayMs: 1500", "scenario: openai_timeout, fallback: azure, maxRetries: 1, delayMs: 1500",
 		"scenario: openai_rate_limited, fallback: queue, maxRetries: 0, delayMs: 1500", "scenario: all_failed, fallback: queue, maxRetries: 0, delayMs: 2000",
 		"scenario: deadline, fallback: queue, maxRetries: 0, delayMs: 2000")

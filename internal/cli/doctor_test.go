@@ -47,7 +47,7 @@ func TestDoctor(t *testing.T) {
 	sim := c.withGateway(gatewaysim.Options{Token: "right"})
 
 	before := c.findings(exitFindings)
-	if got := level(before, "schema", "the fleet's tables lack 2 migrations"); got != levelFail {
+	if got := level(before, "schema", "the fleet's tables lack "); got != levelFail {
 		t.Errorf("a database without tables is %s: %+v", got, before)
 	}
 	c.run("migrate", "up").wants(t, exitOK, "the schema is up to date")

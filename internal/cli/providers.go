@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,7 +58,7 @@ func matrixOf(cfg config.Config) (fallback.Matrix, error) {
 }
 
 // picoPerCent: budgets are in cents, costs in pico-USD.
-const picoPerCent = 1e10
+const picoPerCent = 10_000_000_000
 
 // budgetOf reads an amount such as 25.50, whose form the configuration has checked.
 func budgetOf(usd string) int64 {
@@ -66,7 +67,7 @@ func budgetOf(usd string) int64 {
 	if err != nil {
 		return 0
 	}
-	return number * picoPerCent
+	return min(number, math.MaxInt64/picoPerCent) * picoPerCent // nobody spends nine million dollars on a day
 }
 
 // chatsOf returns the providers that are configured, the preferred one first.

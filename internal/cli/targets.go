@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,43 +52,52 @@ func (a *app) printTargets(ctx context.Context, cfg config.Config, store *db.Sto
 	}
 	rows := make([][]string, len(seen.All))
 	for i, t := range seen.All {
-		rows[i] = []string{string(t.Provider), t.Key, relative(t.SeenAt, seen.Now), breakerInWords(t.Guard, seen.Now), restInWords(t.Guard, seen.Now),
-			strconv.Itoa(t.UnderWay), strconv.Itoa(t.Today.Calls), spentInWords(t.Today)}
+		rows[i] = []string{string(t.Provider), t.Key, relative(t.SeenAt, seen.Now), phaseInWords(t.Guard.Phase(seen.Now)), strconv.Itoa(t.UnderWay), strconv.Itoa(t.Today.Calls), spentInWords(t.Today)}
 	}
 	none := "No worker that has a provider was ever here: set AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_API_KEY, or OPENAI_API_KEY."
-	if err := a.table(none, []string{"PROVIDER", "TARGET", "LAST SEEN", "BREAKER", "RESTS", "UNDER WAY", "CALLS TODAY", "COST TODAY"}, rows); err != nil || len(rows) == 0 {
+	if err := a.table(none, []string{"PROVIDER", "TARGET", "LAST SEEN", "BREAKER", "UNDER WAY", "CALLS TODAY", "COST TODAY"}, rows); err != nil || len(rows) == 0 {
 		return err
+	}
+	fmt.Fprintln(a.out)
+	for _, t := range seen.All {
+		for _, text := range troubles(t, seen.Now) {
+			fmt.Fprintf(a.out, "%s: %s\n", cell(t.Key), text)
+		}
 	}
 	budget := ""
 	if most := budgetOf(cfg.ProviderBudget); most > 0 {
-		budget = fmt.Sprintf(" of %s (PROVIDER_DAILY_BUDGET_USD)", cost.FormatUSD(most))
+		budget = fmt.Sprintf(", of %s that PROVIDER_DAILY_BUDGET_USD allows here", cost.FormatUSD(most))
 	}
-	_, err = fmt.Fprintf(a.out, "\nSpent on texts today (UTC): %s%s\n", cost.FormatUSD(seen.SpentPicoUSD), budget)
+	_, err = fmt.Fprintf(a.out, "Spent on texts today (UTC): %s%s\n", cost.FormatUSD(seen.SpentPicoUSD), budget)
 	return err
 }
 
-func breakerInWords(s guard.State, now time.Time) string {
-	why := classInWords(string(s.OpenReason))
-	switch s.Phase(now) {
-	case guard.Open:
-		return joined("open until "+when(s.OpenUntil, now), why)
-	case guard.HalfOpen:
-		if s.ProbeUntil.After(now) {
-			return joined("half open, being tried", why)
-		}
-		return joined("half open, the next call tries it", why)
-	}
-	if s.Failures > 0 {
-		return joined("closed", plural(s.Failures, "failure")+" in a row")
-	}
-	return "closed"
-}
+func phaseInWords(p guard.Phase) string { return strings.ReplaceAll(string(p), "_", " ") }
 
-func restInWords(s guard.State, now time.Time) string {
-	if !s.RestUntil.After(now) {
-		return ""
+// troubles says why a target is not called, and until when.
+func troubles(t db.Target, now time.Time) (all []string) {
+	g := t.Guard
+	because := func(class provider.Class) string {
+		return fmt.Sprintf("%s %s", t.Provider, classInWords(string(class)))
 	}
-	return joined("until "+when(s.RestUntil, now), classInWords(string(s.RestReason)))
+	switch g.Phase(now) {
+	case guard.Open:
+		all = append(all, fmt.Sprintf("not called until %s: %s", when(g.OpenUntil, now), because(g.OpenReason)))
+	case guard.HalfOpen:
+		if g.ProbeUntil.After(now) {
+			all = append(all, fmt.Sprintf("a call that ends until %s finds out whether it works again: %s", when(g.ProbeUntil, now), because(g.OpenReason)))
+			break
+		}
+		all = append(all, "the next call finds out whether it works again: "+because(g.OpenReason))
+	case guard.Closed:
+		if g.Failures > 0 {
+			all = append(all, plural(g.Failures, "failed call")+" in a row")
+		}
+	}
+	if g.RestUntil.After(now) {
+		all = append(all, fmt.Sprintf("rests until %s, as it asked: %s", when(g.RestUntil, now), because(g.RestReason)))
+	}
+	return all
 }
 
 func spentInWords(c db.TargetCosts) string {
