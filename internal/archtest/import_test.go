@@ -25,8 +25,9 @@ var strata = [][]string{
 	{"cmd"},
 	{"internal/cli"},
 	{"internal/devstack"},
-	{"worker", "internal/api"},
-	{"jobs", "queue", "internal/campaign"},
+	{"worker", "internal/api", "internal/console"},
+	{"jobs", "queue", "internal/explain"},
+	{"internal/wording"},
 	{"internal/pgtest"},
 	{"db"},
 	{"migrations"},
@@ -40,7 +41,7 @@ var strata = [][]string{
 // capabilities do one thing each and know of nothing else of ours than the domain's words.
 var capabilities = []string{
 	"internal/limit", "internal/text", "internal/provider", "internal/gateway", "internal/cost", "internal/flags", "internal/config",
-	"internal/telemetry", "internal/trace", "internal/devstack/localpg",
+	"internal/telemetry", "internal/trace", "internal/devstack/localpg", "internal/apikey", "internal/campaign",
 }
 
 // testSupport is for tests, and for the commands that show a newcomer everything in one process.

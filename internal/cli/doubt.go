@@ -10,13 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/wording"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
-)
-
-// What an operator's decision is called in the ledger.
-const (
-	sentByOperator    = "operator_sent"
-	notSentByOperator = "operator_not_sent"
 )
 
 func (a *app) doubtCommand() *cobra.Command {
@@ -62,7 +57,7 @@ func (a *app) printDoubts(ctx context.Context, store *db.Store, doubts []db.Doub
 		if d.LookUpAt != nil {
 			next = "look-up " + relative(*d.LookUpAt, now)
 		}
-		rows[i] = []string{d.WorkflowID, d.UserID, d.RecipientID, strconv.Itoa(d.Sequence), when(d.Since, now), reasonInWords(d.Reason), strconv.Itoa(d.LookUps), next}
+		rows[i] = []string{d.WorkflowID, d.UserID, d.RecipientID, strconv.Itoa(d.Sequence), when(d.Since, now), wording.Reason(d.Reason), strconv.Itoa(d.LookUps), next}
 	}
 	return a.table("Nothing is in doubt.", []string{"WORKFLOW", "ACCOUNT", "RECIPIENT", "ATTEMPT", "SINCE", "REASON", "LOOK-UPS", "NEXT"}, rows)
 }
@@ -183,10 +178,10 @@ func (a *app) resolve(ctx context.Context, store *db.Store, d decision) error {
 	if err != nil {
 		return err
 	}
-	report := db.Finish{Attempt: doubt.Attempt, Fence: doubt.Fence, Outcome: workflow.EventAccepted, Reason: sentByOperator, GatewayMessageID: d.messageID, ResolvedBy: byOperator(d.by)}
+	report := db.Finish{Attempt: doubt.Attempt, Fence: doubt.Fence, Outcome: workflow.EventAccepted, Reason: wording.SentByOperator, GatewayMessageID: d.messageID, ResolvedBy: byOperator(d.by)}
 	question := "It ends as sent."
 	if d.notSent {
-		report.Outcome, report.Reason = workflow.EventNotSent, notSentByOperator
+		report.Outcome, report.Reason = workflow.EventNotSent, wording.NotSentByOperator
 		question = "It may be sent again: if it did arrive, the recipient gets it twice."
 		if doubt.Settled < 0 {
 			if !d.early {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/wording"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
@@ -89,12 +89,12 @@ func (a *app) printWorkflow(w db.Workflow, now time.Time) error {
 		text += ", from a brief of " + plural(w.BriefLength, "character")
 	}
 	if w.Plan != nil {
-		text += planInWords(*w.Plan)
+		text += wording.Written(*w.Plan)
 	}
 	fmt.Fprintln(a.out, cell(title))
 	fmt.Fprintf(a.out, "stage %s; text %s; %d of %d tries failed; clientRef %s\n\n", w.State.Stage, text, w.State.Attempts, w.State.MaxRetries, w.ID)
 	table := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
-	for _, entry := range timelineOf(w) {
+	for _, entry := range wording.Timeline(w) {
 		fmt.Fprintf(table, "%s\t%s\t%s\n", entry.At.UTC().Format("2006-01-02 15:04:05.000"), entry.What, cell(entry.Text))
 	}
 	for i, wait := range w.Waits {
@@ -115,12 +115,12 @@ type (
 		More      bool            `json:"more"`
 	}
 	explainedJSON struct {
-		Workflow workflowJSON `json:"workflow"`
-		Message  messageJSON  `json:"message"`
-		Timeline []entry      `json:"timeline"`
-		Sends    []db.Send    `json:"sends"`
-		Plan     *db.Plan     `json:"plan,omitempty"`
-		Waits    []waitJSON   `json:"waits"`
+		Workflow workflowJSON    `json:"workflow"`
+		Message  messageJSON     `json:"message"`
+		Timeline []wording.Entry `json:"timeline"`
+		Sends    []db.Send       `json:"sends"`
+		Plan     *db.Plan        `json:"plan,omitempty"`
+		Waits    []waitJSON      `json:"waits"`
 	}
 	workflowJSON struct {
 		ID              uuid.UUID               `json:"id"`
@@ -169,7 +169,7 @@ func explanationAsJSON(found db.Explanation) explanationJSON {
 				Priority: w.Priority, Attempts: w.State.Attempts, MaxRetries: w.State.MaxRetries,
 				ContentLength: w.ContentLength, BriefLength: w.BriefLength, LastError: w.State.LastError,
 			},
-			Timeline: timelineOf(w), Sends: append([]db.Send{}, w.Sends...), Plan: w.Plan, Waits: []waitJSON{},
+			Timeline: wording.Timeline(w), Sends: append([]db.Send{}, w.Sends...), Plan: w.Plan, Waits: []waitJSON{},
 		}
 		for _, wait := range w.Waits {
 			one.Waits = append(one.Waits, waitJSON{wait, waitInWords(w, wait, found.Now)})
@@ -179,13 +179,7 @@ func explanationAsJSON(found db.Explanation) explanationJSON {
 	return out
 }
 
-// joined puts the parts that are not empty into a sentence.
-func joined(parts ...string) string {
-	var kept []string
-	for _, part := range parts {
-		if part != "" {
-			kept = append(kept, part)
-		}
-	}
-	return strings.Join(kept, ", ")
+// waitInWords says what a message waits for, and the command that ends it.
+func waitInWords(w db.Workflow, wait db.Wait, now time.Time) string {
+	return wording.Wait(w, wait, now) + wording.Command(w, wait)
 }

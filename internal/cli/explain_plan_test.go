@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/cost"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider"
-	"github.com/huntaze/hybrid-orchestrator/internal/provider/fallback"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
@@ -202,41 +200,4 @@ func TestExplainPlanJSON(t *testing.T) {
 	if first.Class != "overloaded" || first.CostKind != "unpriced" || first.PicoUSD != nil || second.Provider != "openai" || second.CostKind != "actual" || second.Input != 454 {
 		t.Errorf("calls: %+v", plan.Calls)
 	}
-}
-
-// Every class, scenario and reason that may be told has words.
-func TestPlanWords(t *testing.T) {
-	t.Parallel()
-	for _, class := range append(slices.Clone(provider.Classes), "gate_failed", "lost") {
-		if words := classInWords(string(class)); words == string(class) {
-			t.Errorf("%s has no words", class)
-		}
-	}
-	for _, s := range slices.Concat(scenarioNames(), []string{"campaign_cancelled", "queue_exhausted: all_failed"}) {
-		if words := scenarioInWords(s); words == s || strings.Contains(words, "_") {
-			t.Errorf("%s is told as %q", s, words)
-		}
-	}
-	for reason, want := range map[string]string{
-		"queue_exhausted: azure_timeout": "it waited as long as it may: azure did not answer in time",
-		"merged_text_refused: link_host": "with the recipient's own words the text may not be sent (link_host)",
-		"merge_failed":                   "the recipient's words could not be put into the text",
-		"azure_something_new":            "azure something_new",
-		"something_new":                  "something_new",
-		"":                               "",
-	} {
-		if got := scenarioInWords(reason); got != want {
-			t.Errorf("%q is told as %q, want %q", reason, got, want)
-		}
-	}
-	if got := fmt.Sprint(planEntries(nil, nil)); got != "[]" {
-		t.Errorf("without a plan: %s", got)
-	}
-}
-
-func scenarioNames() (names []string) {
-	for _, s := range fallback.Scenarios() {
-		names = append(names, string(s))
-	}
-	return names
 }

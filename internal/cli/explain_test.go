@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/wording"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
@@ -202,7 +203,7 @@ func TestExplainJSON(t *testing.T) {
 		Workflows []struct {
 			Workflow map[string]json.RawMessage
 			Sends    []db.Send
-			Timeline []entry
+			Timeline []wording.Entry
 		}
 	}
 	f.run("explain", "wf-1", "--json").wants(t, exitOK).json(t, &got)

@@ -12,6 +12,7 @@ import (
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/config"
 	"github.com/huntaze/hybrid-orchestrator/internal/limit"
+	"github.com/huntaze/hybrid-orchestrator/internal/wording"
 )
 
 func (a *app) limitsCommand() *cobra.Command {
@@ -93,9 +94,9 @@ func (a *app) printTokens(ctx context.Context, store *db.Store, userID string) e
 		return err
 	}
 	if account.RestUntil.After(now) {
-		fmt.Fprintf(a.out, "The account rests until %s: %s\n", when(account.RestUntil, now), reasonInWords(account.RestReason))
+		fmt.Fprintf(a.out, "The account rests until %s: %s\n", when(account.RestUntil, now), wording.Reason(account.RestReason))
 	} else if account.Rests > 0 {
-		fmt.Fprintf(a.out, "After %s one message at a time is sent, until one gets through: %s\n", plural(account.Rests, "rest"), reasonInWords(account.RestReason))
+		fmt.Fprintf(a.out, "After %s one message at a time is sent, until one gets through: %s\n", plural(account.Rests, "rest"), wording.Reason(account.RestReason))
 	}
 	return nil
 }
@@ -242,7 +243,7 @@ func (a *app) limitsRestCommand() *cobra.Command {
 				}
 				rows := make([][]string, len(rests))
 				for i, r := range rests {
-					rows[i] = []string{r.UserID, when(r.Until, now), strconv.Itoa(r.Count), reasonInWords(r.Reason)}
+					rows[i] = []string{r.UserID, when(r.Until, now), strconv.Itoa(r.Count), wording.Reason(r.Reason)}
 				}
 				return a.table("No account rests.", []string{"ACCOUNT", "UNTIL", "RESTS IN A ROW", "REASON"}, rows)
 			})

@@ -10,13 +10,12 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/term"
 
-	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/wording"
 )
 
 // isTerminal says whether a reader or writer is a person's terminal.
@@ -98,63 +97,16 @@ func (a *app) confirm(yes bool, question string) error {
 	return codedError{errors.New("nothing was changed"), exitFailed}
 }
 
-const momentLayout = "2006-01-02 15:04:05 UTC"
-
-// moment is a time for a person. Everybody reads the same clock, so it is UTC.
-func moment(at time.Time) string { return at.UTC().Format(momentLayout) }
-
-// relative says how far a time is from now.
-func relative(at, now time.Time) string {
-	if d := at.Sub(now); d > 0 {
-		return "in " + length(d)
-	}
-	return length(now.Sub(at)) + " ago"
-}
-
-// when is both.
-func when(at, now time.Time) string { return moment(at) + " (" + relative(at, now) + ")" }
-
-// length is a duration with two units at most.
-func length(d time.Duration) string {
-	const day = 24 * time.Hour
-	switch {
-	case d < time.Second:
-		return d.Round(time.Millisecond).String()
-	case d < 10*time.Second:
-		return d.Round(100 * time.Millisecond).String()
-	case d < time.Hour:
-		return d.Round(time.Second).String()
-	case d < 2*day:
-		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
-	default:
-		return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
-	}
-}
-
-// number is a count with its certainty, in groups of three digits.
-func number(c db.Count) string {
-	text := grouped(c.Number)
-	switch c.Certainty {
-	case db.AtLeast:
-		return "over " + text
-	case db.About:
-		return "about " + text
-	}
-	return text
-}
-
-func grouped(n int64) string {
-	text := strconv.FormatInt(n, 10)
-	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
-}
-
-// plural is a number with the word that it counts.
-func plural(n int, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return grouped(int64(n)) + " " + word + "s"
-}
+// The words that the console uses, too.
+var (
+	moment   = wording.Moment
+	relative = wording.Relative
+	when     = wording.When
+	length   = wording.Length
+	number   = wording.Number
+	counted  = wording.Counted
+	grouped  = wording.Grouped
+	plural   = wording.Plural
+	joined   = wording.Joined
+	word     = wording.Labelled
+)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,6 +13,7 @@ import (
 	"github.com/huntaze/hybrid-orchestrator/internal/cost"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider/guard"
+	"github.com/huntaze/hybrid-orchestrator/internal/wording"
 )
 
 func (a *app) providersCommand() *cobra.Command {
@@ -52,7 +52,7 @@ func (a *app) printTargets(ctx context.Context, cfg config.Config, store *db.Sto
 	}
 	rows := make([][]string, len(seen.All))
 	for i, t := range seen.All {
-		rows[i] = []string{string(t.Provider), t.Key, relative(t.SeenAt, seen.Now), phaseInWords(t.Guard.Phase(seen.Now)), strconv.Itoa(t.UnderWay), strconv.Itoa(t.Today.Calls), spentInWords(t.Today)}
+		rows[i] = []string{string(t.Provider), t.Key, relative(t.SeenAt, seen.Now), wording.Phase(t.Guard.Phase(seen.Now)), strconv.Itoa(t.UnderWay), strconv.Itoa(t.Today.Calls), wording.Spent(t.Today)}
 	}
 	none := "No worker that has a provider was ever here: set AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_API_KEY, or OPENAI_API_KEY."
 	if err := a.table(none, []string{"PROVIDER", "TARGET", "LAST SEEN", "BREAKER", "UNDER WAY", "CALLS TODAY", "COST TODAY"}, rows); err != nil || len(rows) == 0 {
@@ -60,7 +60,7 @@ func (a *app) printTargets(ctx context.Context, cfg config.Config, store *db.Sto
 	}
 	fmt.Fprintln(a.out)
 	for _, t := range seen.All {
-		for _, text := range troubles(t, seen.Now) {
+		for _, text := range wording.Troubles(t, seen.Now) {
 			fmt.Fprintf(a.out, "%s: %s\n", cell(t.Key), text)
 		}
 	}
@@ -70,41 +70,6 @@ func (a *app) printTargets(ctx context.Context, cfg config.Config, store *db.Sto
 	}
 	_, err = fmt.Fprintf(a.out, "Spent on texts today (UTC): %s%s\n", cost.FormatUSD(seen.SpentPicoUSD), budget)
 	return err
-}
-
-func phaseInWords(p guard.Phase) string { return strings.ReplaceAll(string(p), "_", " ") }
-
-// troubles says why a target is not called, and until when.
-func troubles(t db.Target, now time.Time) (all []string) {
-	g := t.Guard
-	because := func(class provider.Class) string {
-		return fmt.Sprintf("%s %s", t.Provider, classInWords(string(class)))
-	}
-	switch g.Phase(now) {
-	case guard.Open:
-		all = append(all, fmt.Sprintf("not called until %s: %s", when(g.OpenUntil, now), because(g.OpenReason)))
-	case guard.HalfOpen:
-		if g.ProbeUntil.After(now) {
-			all = append(all, fmt.Sprintf("a call that ends until %s finds out whether it works again: %s", when(g.ProbeUntil, now), because(g.OpenReason)))
-			break
-		}
-		all = append(all, "the next call finds out whether it works again: "+because(g.OpenReason))
-	case guard.Closed:
-		if g.Failures > 0 {
-			all = append(all, plural(g.Failures, "failed call")+" in a row")
-		}
-	}
-	if g.RestUntil.After(now) {
-		all = append(all, fmt.Sprintf("rests until %s, as it asked: %s", when(g.RestUntil, now), because(g.RestReason)))
-	}
-	return all
-}
-
-func spentInWords(c db.TargetCosts) string {
-	if c.Calls == 0 {
-		return ""
-	}
-	return cost.FormatUSD(c.PicoUSD) + uncertain(c.Estimated, c.Unpriced)
 }
 
 type (

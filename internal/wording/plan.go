@@ -1,4 +1,4 @@
-package cli
+package wording
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 
 // planEntries are the calls to providers for a message's text, and the fallbacks. One that a call led to stands behind
 // it, before the call that it led to, though all have one time.
-func planEntries(p *db.Plan, history []workflow.Fallback) (entries []entry) {
+func planEntries(p *db.Plan, history []workflow.Fallback) (entries []Entry) {
 	var calls []db.PlanAttempt
 	if p != nil {
 		calls = p.Calls
@@ -21,7 +21,7 @@ func planEntries(p *db.Plan, history []workflow.Fallback) (entries []entry) {
 		for i, f := range history {
 			if !told[i] && which(f) {
 				told[i] = true
-				entries = append(entries, entry{f.Timestamp, "fallback", fmt.Sprintf("from %s to %s: %s", f.From, f.To, scenarioInWords(f.Reason))})
+				entries = append(entries, Entry{f.Timestamp, "fallback", fmt.Sprintf("from %s to %s: %s", f.From, f.To, Scenario(f.Reason))})
 			}
 		}
 	}
@@ -33,9 +33,9 @@ func planEntries(p *db.Plan, history []workflow.Fallback) (entries []entry) {
 		case c.Probe:
 			what = "is tried again after its outage"
 		}
-		entries = append(entries, entry{c.StartedAt, "asked", fmt.Sprintf("call %d: %s %s, asked by worker %s", c.Sequence, c.Provider, what, c.Worker)})
+		entries = append(entries, Entry{c.StartedAt, "asked", fmt.Sprintf("call %d: %s %s, asked by worker %s", c.Sequence, c.Provider, what, c.Worker)})
 		if c.EndedAt != nil {
-			entries = append(entries, entry{*c.EndedAt, c.State, fmt.Sprintf("call %d: %s", c.Sequence, planOutcome(c))})
+			entries = append(entries, Entry{*c.EndedAt, c.State, fmt.Sprintf("call %d: %s", c.Sequence, planOutcome(c))})
 			tell(func(f workflow.Fallback) bool { return f.Timestamp.Equal(*c.EndedAt) })
 		}
 	}
@@ -44,10 +44,10 @@ func planEntries(p *db.Plan, history []workflow.Fallback) (entries []entry) {
 }
 
 func planOutcome(c db.PlanAttempt) string {
-	return joined(c.Provider+" "+classInWords(c.Class), c.Code, strings.Join(c.Violations, " "), word("status", c.Status), word("request", c.RequestID), costInWords(c))
+	return Joined(c.Provider+" "+Class(c.Class), c.Code, strings.Join(c.Violations, " "), Labelled("status", c.Status), Labelled("request", c.RequestID), callCost(c))
 }
 
-func costInWords(c db.PlanAttempt) string {
+func callCost(c db.PlanAttempt) string {
 	switch {
 	case c.CostKind == "":
 		return ""
@@ -61,23 +61,23 @@ func costInWords(c db.PlanAttempt) string {
 	return fmt.Sprintf("%s for %d tokens in, %d out", cost.FormatUSD(*c.PicoUSD), c.Input, c.Output)
 }
 
-// planInWords says in the headline who wrote the text and what it cost.
-func planInWords(p db.Plan) string {
+// Written says in the headline who wrote the text and what it cost.
+func Written(p db.Plan) string {
 	text := ""
 	if p.Source != "" {
-		text += ", written by " + sourceInWords(p.Source)
+		text += ", written by " + Source(p.Source)
 	}
 	if p.Shared {
 		text += ", shared with its campaign"
 	}
 	if p.Cost.Calls > 0 {
-		text += fmt.Sprintf(", %s, %s", plural(p.Cost.Calls, "call"), cost.FormatUSD(p.Cost.PicoUSD))
+		text += fmt.Sprintf(", %s, %s", Plural(p.Cost.Calls, "call"), cost.FormatUSD(p.Cost.PicoUSD))
 	}
-	return text + uncertain(p.Cost.Estimated, p.Cost.Unpriced)
+	return text + Uncertain(p.Cost.Estimated, p.Cost.Unpriced)
 }
 
-// uncertain says what a sum of costs is not certain of.
-func uncertain(estimated, unpriced int) (text string) {
+// Uncertain says what a sum of costs is not certain of.
+func Uncertain(estimated, unpriced int) (text string) {
 	if estimated > 0 {
 		text = fmt.Sprintf(" (%d estimated)", estimated)
 	}
@@ -87,7 +87,8 @@ func uncertain(estimated, unpriced int) (text string) {
 	return text
 }
 
-func sourceInWords(source string) string {
+// Source says who wrote a text.
+func Source(source string) string {
 	if source == "fallback_text" {
 		return "the template, as its fallback text"
 	}
@@ -104,7 +105,8 @@ var classes = map[string]string{
 	"gate_failed": "wrote a text that may not be sent", "lost": "was asked, and the worker ended before the answer was stored",
 }
 
-func classInWords(class string) string {
+// Class says how a call to a provider ended, to follow the provider's name.
+func Class(class string) string {
 	if words, known := classes[class]; known {
 		return words
 	}
@@ -119,13 +121,13 @@ var scenarios = map[string]string{
 	"merge_failed": "the recipient's words could not be put into the text",
 }
 
-// scenarioInWords says what a row of the fallback matrix, or the reason of a failed text, is about.
-func scenarioInWords(reason string) string {
+// Scenario says what a row of the fallback matrix, or the reason of a failed text, is about.
+func Scenario(reason string) string {
 	if words, known := scenarios[reason]; known {
 		return words
 	}
 	if rest, found := strings.CutPrefix(reason, "queue_exhausted: "); found {
-		return "it waited as long as it may: " + scenarioInWords(rest)
+		return "it waited as long as it may: " + Scenario(rest)
 	}
 	if field, found := strings.CutPrefix(reason, "merge_field_unusable: "); found {
 		return fmt.Sprintf("the text needs the recipient's %s, which is missing or can't be used", field)
@@ -138,8 +140,8 @@ func scenarioInWords(reason string) string {
 			if class == "unavailable" {
 				return provider + " does not work"
 			}
-			return provider + " " + classInWords(class)
+			return provider + " " + Class(class)
 		}
 	}
-	return reasonInWords(reason)
+	return Reason(reason)
 }
