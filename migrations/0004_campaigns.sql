@@ -140,7 +140,9 @@ CREATE TABLE api_keys (
 CREATE TABLE idempotency_keys (
     api_key      text NOT NULL,
     key          text NOT NULL,
-    request_hash bytea NOT NULL,                    -- of method, path and body
+    request_hash bytea NOT NULL,                    -- of method and path; once it is answered of the body, too
+    owner        uuid NOT NULL,                     -- which try of the request may answer
+    owned_until  timestamptz NOT NULL,              -- by then its process has said that it lives, or another try takes over
     status       integer,                           -- null: the request is under way
     headers      jsonb,
     body         bytea,

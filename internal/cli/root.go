@@ -92,7 +92,7 @@ func (a *app) root() *cobra.Command {
 		a.devCommand(), a.workerCommand(), a.migrateCommand(),
 		a.sendCommand(), a.statusCommand(), a.explainCommand(), a.campaignCommand(),
 		a.limitsCommand(), a.providersCommand(), a.doubtCommand(), a.deadLettersCommand(), a.quarantineCommand(),
-		a.configCommand(), a.doctorCommand(), a.healthcheckCommand(),
+		a.apikeyCommand(), a.configCommand(), a.doctorCommand(), a.healthcheckCommand(),
 		a.gatewaySimCommand(), a.providerSimCommand(), a.sqsSimCommand(),
 	)
 	misuseArguments(root)
