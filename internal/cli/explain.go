@@ -2,15 +2,14 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"text/tabwriter"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/api"
 	"github.com/huntaze/hybrid-orchestrator/internal/wording"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
@@ -115,30 +114,12 @@ type (
 		More      bool            `json:"more"`
 	}
 	explainedJSON struct {
-		Workflow workflowJSON    `json:"workflow"`
+		Workflow api.Workflow    `json:"workflow"`
 		Message  messageJSON     `json:"message"`
 		Timeline []wording.Entry `json:"timeline"`
 		Sends    []db.Send       `json:"sends"`
 		Plan     *db.Plan        `json:"plan,omitempty"`
 		Waits    []waitJSON      `json:"waits"`
-	}
-	workflowJSON struct {
-		ID              uuid.UUID               `json:"id"`
-		WorkflowID      string                  `json:"workflowId"`
-		UserID          string                  `json:"userId"`
-		RecipientID     string                  `json:"recipientId"`
-		CampaignID      string                  `json:"campaignId"`
-		Stage           workflow.Stage          `json:"stage"`
-		CreatedAt       time.Time               `json:"createdAt"`
-		UpdatedAt       time.Time               `json:"updatedAt"`
-		NotBefore       time.Time               `json:"notBefore"`
-		ProviderStates  workflow.ProviderStates `json:"providerStates"`
-		FallbackHistory []workflow.Fallback     `json:"fallbackHistory"`
-		RetryAttempts   workflow.RetryAttempts  `json:"retryAttempts"`
-		CurrentProvider workflow.Provider       `json:"currentProvider"`
-		SQSMessageID    string                  `json:"sqsMessageId"`
-		CheckpointData  json.RawMessage         `json:"checkpointData"`
-		TraceContext    workflow.TraceContext   `json:"traceContext"`
 	}
 	messageJSON struct {
 		Priority      workflow.Priority `json:"priority"`
@@ -158,13 +139,7 @@ func explanationAsJSON(found db.Explanation) explanationJSON {
 	out := explanationJSON{Now: found.Now, More: found.More}
 	for _, w := range found.Workflows {
 		one := explainedJSON{
-			Workflow: workflowJSON{
-				ID: w.ID, WorkflowID: w.WorkflowID, UserID: w.UserID, RecipientID: w.RecipientID, CampaignID: w.CampaignID,
-				Stage: w.State.Stage, CreatedAt: w.CreatedAt, UpdatedAt: w.UpdatedAt, NotBefore: w.State.NotBefore,
-				ProviderStates: w.State.ProviderStates, FallbackHistory: append([]workflow.Fallback{}, w.State.FallbackHistory...),
-				RetryAttempts: w.State.RetryAttempts, CurrentProvider: w.State.CurrentProvider, SQSMessageID: w.SQSMessageID,
-				CheckpointData: w.State.CheckpointData, TraceContext: w.Trace,
-			},
+			Workflow: api.WorkflowOf(w),
 			Message: messageJSON{
 				Priority: w.Priority, Attempts: w.State.Attempts, MaxRetries: w.State.MaxRetries,
 				ContentLength: w.ContentLength, BriefLength: w.BriefLength, LastError: w.State.LastError,

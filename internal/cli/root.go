@@ -89,7 +89,7 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misused(withUsage(cmd, err)) })
 	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) { a.command = cmd.Name() }
 	root.AddCommand(
-		a.devCommand(), a.workerCommand(), a.migrateCommand(),
+		a.devCommand(), a.workerCommand(), a.apiCommand(), a.migrateCommand(),
 		a.sendCommand(), a.statusCommand(), a.explainCommand(), a.campaignCommand(),
 		a.limitsCommand(), a.providersCommand(), a.doubtCommand(), a.deadLettersCommand(), a.quarantineCommand(),
 		a.apikeyCommand(), a.configCommand(), a.doctorCommand(), a.healthcheckCommand(),

@@ -63,6 +63,8 @@ func ownChecks(cfg *Config) []Check {
 			return nil
 		}},
 		{"HTTP_ADDR", hostPort},
+		{"HUNTAZE_API_URL", httpURL},
+		{"HUNTAZE_API_KEY", token},
 		{"ADMIN_ADDR", hostPort},
 	}
 }

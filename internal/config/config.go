@@ -94,6 +94,13 @@ type Config struct {
 	Port      int    `env:"PORT" group:"HTTP" desc:"short for HTTP_ADDR=:PORT, on every address of the machine; not used when HTTP_ADDR is set" example:"8080" min:"0" max:"65535"`
 	AdminAddr string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9090" group:"HTTP" desc:"where /livez, /readyz and /metrics are served; port 0 takes any that is free" expect:"host:port"`
 
+	APIRateLimit      int           `env:"API_RATE_LIMIT" envDefault:"50" group:"HTTP" desc:"requests a second that one API key may make to one process, and twice as many at once" min:"1" max:"100000"`
+	APIRequestTimeout time.Duration `env:"API_REQUEST_TIMEOUT" envDefault:"30s" group:"HTTP" desc:"longest time that a request to the API may take; a list of recipients may take it for each part" min:"100ms" max:"10m"`
+	APIMaxBody        int           `env:"API_MAX_BODY_BYTES" envDefault:"4194304" group:"HTTP" desc:"bytes of a request's body" min:"1024" max:"67108864"`
+	APIMaxUpload      int           `env:"API_MAX_UPLOAD_BYTES" envDefault:"1073741824" group:"HTTP" desc:"bytes of a list of recipients" min:"1024" max:"17179869184"`
+	APIURL            string        `env:"HUNTAZE_API_URL" envDefault:"http://127.0.0.1:8080" group:"HTTP" desc:"where huntaze campaign finds the API" expect:"an http or https address without user, query and fragment"`
+	APIKey            Secret        `env:"HUNTAZE_API_KEY" group:"HTTP" desc:"key by which huntaze campaign uses the API; huntaze apikey create makes one" expect:"a key of the API" example:"huntaze_id_secret"`
+
 	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info" group:"Logs" desc:"least important log lines that are written" oneof:"debug|info|warn|error"`
 	LogFormat string     `env:"LOG_FORMAT" envDefault:"json" group:"Logs" desc:"form of a log line: one JSON object, or text for a person" oneof:"json|text"`
 
