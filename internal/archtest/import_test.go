@@ -25,7 +25,7 @@ var strata = [][]string{
 	{"cmd"},
 	{"internal/cli"},
 	{"internal/devstack"},
-	{"worker", "internal/api"},
+	{"worker", "internal/api", "internal/middleware"},
 	{"jobs", "queue", "internal/campaign"},
 	{"internal/pgtest"},
 	{"db"},
