@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
@@ -312,12 +311,4 @@ func (w *writers) number(sql string, args ...any) (n int64) {
 		w.t.Fatal(err)
 	}
 	return n
-}
-
-func (w *writers) textOf(workflowID string) (id uuid.UUID) {
-	w.t.Helper()
-	if err := w.plain.QueryRow(w.t.Context(), `SELECT text FROM hybrid_workflows WHERE workflow_id = $1`, workflowID).Scan(&id); err != nil {
-		w.t.Fatal(err)
-	}
-	return id
 }

@@ -160,7 +160,7 @@ func TestEveryRouteRefusesWhatIsBroken(t *testing.T) {
 		}
 	}
 	for _, op := range operations(t, r) {
-		path := strings.NewReplacer("{id}", id, "{userId}", "a", "{recipientId}", "fan-1", "{workflowId}", id+"-1").Replace(op.path)
+		path := filled(op.path, id)
 		for _, p := range op.parameters {
 			for what, value := range broken(p.Schema) {
 				text := fmt.Sprint(value)
@@ -168,14 +168,16 @@ func TestEveryRouteRefusesWhatIsBroken(t *testing.T) {
 				case p.In == "header", p.Schema["type"] == "string" && (what == "number" || what == "object" || what == "list"):
 					continue // texts all of them
 				case p.In == "path":
-					refuse(p.Name+" "+what, r.do(r.a, op.method, strings.Replace(path, map[string]string{"id": id, "userId": "a", "recipientId": "fan-1", "workflowId": id + "-1"}[p.Name], url.PathEscape(text), 1), bodyOf(op, id)), p.Name, 404, 422)
+					refuse(p.Name+" "+what, r.do(r.a, op.method, filled(strings.Replace(op.path, "{"+p.Name+"}", url.PathEscape(text), 1), id), bodyOf(op, id)), p.Name, 404, 422)
+				case p.Schema["items"] != nil || strings.Contains(fmt.Sprint(p.Schema["type"]), "array"):
+					refuse(p.Name+" "+what, r.do(r.a, op.method, path+"?"+p.Name+"="+url.QueryEscape(text), bodyOf(op, id)), p.Name+"[0]", 422)
 				default:
 					refuse(p.Name+" "+what, r.do(r.a, op.method, path+"?"+p.Name+"="+url.QueryEscape(text), bodyOf(op, id)), p.Name, 404, 422)
 				}
 			}
 			if p.In == "path" && p.Name != "id" {
 				for what, text := range map[string]string{"NUL": "%00", "control": "a%0Ab", "UTF-8": "%ff", "space": "%20a"} {
-					refuse(p.Name+" "+what, r.do(r.a, op.method, strings.Replace(op.path, "{"+p.Name+"}", text, 1), bodyOf(op, id)), "", 404, 422)
+					refuse(p.Name+" "+what, r.do(r.a, op.method, filled(strings.Replace(op.path, "{"+p.Name+"}", text, 1), id), bodyOf(op, id)), "", 404, 422)
 				}
 			}
 		}
@@ -222,6 +224,10 @@ func TestEveryRouteRefusesWhatIsBroken(t *testing.T) {
 		t.Error("what was sent is in the log")
 	}
 	t.Logf("%d broken requests", tried)
+}
+
+func filled(path, id string) string {
+	return strings.NewReplacer("{id}", id, "{userId}", "a", "{recipientId}", "fan-1", "{workflowId}", id+"-1").Replace(path)
 }
 
 func bodyOf(op operation, id string) string {

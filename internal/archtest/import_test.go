@@ -25,7 +25,7 @@ var strata = [][]string{
 	{"cmd"},
 	{"internal/cli"},
 	{"internal/devstack"},
-	{"worker", "internal/api", "internal/console"},
+	{"worker", "internal/api", "internal/console", "internal/middleware"},
 	{"jobs", "queue", "internal/explain"},
 	{"internal/wording"},
 	{"internal/pgtest"},

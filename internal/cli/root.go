@@ -91,7 +91,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.devCommand(), a.workerCommand(), a.apiCommand(), a.migrateCommand(),
 		a.sendCommand(), a.statusCommand(), a.explainCommand(), a.campaignCommand(),
-		a.limitsCommand(), a.providersCommand(), a.doubtCommand(), a.deadLettersCommand(), a.quarantineCommand(),
+		a.limitsCommand(), a.flagsCommand(), a.providersCommand(), a.doubtCommand(), a.deadLettersCommand(), a.quarantineCommand(),
 		a.apikeyCommand(), a.configCommand(), a.doctorCommand(), a.healthcheckCommand(),
 		a.gatewaySimCommand(), a.providerSimCommand(), a.sqsSimCommand(),
 	)

@@ -37,7 +37,7 @@ func newStory(t *testing.T) story {
 		s.take("creator-7", fmt.Sprint("wf-queued-", n), fmt.Sprint("fan-q", n), "hello")
 	}
 	s.exec(`INSERT INTO quarantine (message_id, source, field, reason, remedy, body, received_at) VALUES ('sqs-bad', 'messages', 'recipientId', 'is missing', 'send it', $1, $2)`, []byte(secretText), start)
-	s.exec(`INSERT INTO provider_targets (target, provider, seen_at, guard) VALUES ('openai/gpt', 'openai', $1, $2)`, start,
+	s.exec(`INSERT INTO provider_targets (target, provider, seen_at, guard, updated_at) VALUES ('openai/gpt', 'openai', $1, $2, $1)`, start,
 		`{"Failures": 3, "Opened": 1, "OpenUntil": "2026-03-02T12:00:30Z", "OpenReason": "timeout"}`)
 	if _, err := s.store.SetFlag(t.Context(), db.FlagChange{Name: flags.PlanningEnabled, UserID: "creator-8", Value: flags.Off, By: "operator alex", Reason: "the price is wrong"}); err != nil {
 		t.Fatal(err)

@@ -69,8 +69,12 @@ var functions = template.FuncMap{
 	"tone":     tone,
 	"int64":    func(n int) int64 { return int64(n) },
 	"some":     func(c db.Count) bool { return c.Number > 0 },
-	"entry":    func(v view, name, url, label string) link { return link{Label: label, URL: url, Active: v.Active == name} },
-	"list":     func(v view, messages []db.CampaignMessage, account bool) messageList { return messageList{v, messages, account} },
+	"entry": func(v view, name, url, label string) link {
+		return link{Label: label, URL: url, Active: v.Active == name}
+	},
+	"list": func(v view, messages []db.CampaignMessage, account bool) messageList {
+		return messageList{v, messages, account}
+	},
 }
 
 // messageList is a table of messages, with their accounts where they may have several.

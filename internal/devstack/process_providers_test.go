@@ -28,7 +28,7 @@ func realProviders(t *testing.T, n newcomer) {
 	p := n.start(t, "dev", "--plain", "--limit", "10/2s", "--workers", "1")
 	p.says(t, start, "How to go on")
 	host := strings.TrimPrefix(sim.URL(), "http://")
-	contains(t, p.out.String(), "openai and azure, as configured", host+", "+host, "from a brief, by openai and azure, as configured: that costs a little money.", "text by azure, after openai: overloaded")
+	contains(t, p.out.String(), "openai and azure, as configured", host+", "+host, "from a brief, by openai and azure, as configured, which may cost money.", "text by azure, after openai: overloaded")
 	if strings.Contains(p.out.String(), "simulated: Azure") {
 		t.Error("providers are simulated, though there are real ones")
 	}

@@ -64,7 +64,7 @@ func (r *run) introduce(sample *follower, length time.Duration, end time.Time) e
 // byWhom says who writes the texts of the sample.
 func (r *run) byWhom() string {
 	if r.stack.providers == nil {
-		return "by " + r.stack.writers() + ", as configured: that costs a little money."
+		return "by " + r.stack.writers() + ", as configured, which may cost money."
 	}
 	return "by simulated providers; the first call fails, so that the other provider stands in."
 }
