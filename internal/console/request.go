@@ -26,12 +26,12 @@ type page func(*request) error
 
 // refusal is a request that is not done, with what a person should know.
 type refusal struct {
-	status int
-	title  string
-	text   string
+	Status int
+	Title  string
+	Text   string
 }
 
-func (e refusal) Error() string { return e.title + ": " + e.text }
+func (e refusal) Error() string { return e.Title + ": " + e.Text }
 
 // errNotFound is also the answer to whatever somebody may not see.
 var errNotFound = refusal{http.StatusNotFound, "Not found", "There is nothing here, or nothing that your key may see."}
@@ -101,13 +101,13 @@ func (c *console) fail(r *request, err error) {
 		c.Logger.Error("console: a page failed", "method", r.Method, "path", r.URL.Path, "error", err)
 		known = refusal{http.StatusServiceUnavailable, "Not now", "The database did not answer as it should. Sends are not affected by this page; try again in a moment."}
 	}
-	r.render(known.status, "error", known.title, "", known)
+	r.render(known.Status, "error", known.Title, "", known)
 }
 
 func (c *console) crossOrigin(w http.ResponseWriter, r *http.Request) {
 	c.Logger.Warn("console: a request of another site was refused", "method", r.Method, "path", r.URL.Path, "origin", r.Header.Get("Origin"))
 	denied := refusal{http.StatusForbidden, "Refused", "This request came from another site. Open the console and do it there."}
-	c.write(w, r, denied.status, "error", view{Title: denied.title, Body: denied})
+	c.write(w, r, denied.Status, "error", view{Title: denied.Title, Body: denied})
 }
 
 // may says whether the request may see and do what is an account's.
