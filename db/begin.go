@@ -72,6 +72,7 @@ func (s *Store) Begin(ctx context.Context, attempts []Attempt) ([]Start, error) 
 		}
 		var st statements
 		st.query("fleet state", into(scanFleet, func(f fleet) error { return f.check() }), fleetSQL)
+		st.exec("kill switch", "SELECT hold_sends_switch()") // before it is read: a change waits for the calls that start, and they for it
 		st.exec("campaigns", lockCampaignsSQL, ids)
 		st.query("begin", func(rows pgx.Rows) error { return collectStarts(rows, index, starts) }, beginSQL, ids, sequences, s.config.Worker, s.config.Timing.CallTimeout)
 		st.query("refused", func(rows pgx.Rows) error { return collectRefused(rows, index, starts) }, refusedSQL, ids, sequences)
@@ -100,7 +101,7 @@ CROSS JOIN (SELECT hybrid_clock() AS now) t
 CROSS JOIN fleet_state f
 WHERE a.workflow = r.workflow AND a.sequence = r.sequence AND a.state || '' = 'reserved' AND a.reservation_ends > t.now
   AND coalesce(c.state, 'running') IN ('running', 'completed') AND NOT EXISTS (SELECT 1 FROM opt_outs o WHERE o.user_id = w.user_id AND o.recipient_id = w.recipient_id)
-  AND f.frozen_until <= t.now
+  AND f.frozen_until <= t.now AND sends_enabled(w.user_id)
   AND (b.rest_until <= t.now OR a.reserved_at > b.rest_since)
 RETURNING a.workflow, a.sequence, a.fence, w.user_id, w.workflow_id, w.recipient_id, w.content, w.trace_context,
     coalesce(p.capacity, 0), coalesce(p.length, interval '0')`
@@ -127,6 +128,7 @@ SELECT a.workflow, a.sequence, a.user_id,
        CASE WHEN c.state = 'paused' THEN 'campaign_paused'
             WHEN c.state = 'cancelled' THEN 'campaign_cancelled'
             WHEN EXISTS (SELECT 1 FROM opt_outs o WHERE o.user_id = w.user_id AND o.recipient_id = w.recipient_id) THEN 'opted_out'
+            WHEN NOT sends_enabled(w.user_id) THEN 'sends_disabled'
             WHEN a.reservation_ends <= hybrid_clock() THEN 'reservation_expired'
             WHEN f.frozen_until > hybrid_clock() THEN 'fleet_frozen'
             WHEN w.stage <> 'sending' OR w.send_sequence <> r.sequence THEN 'superseded'

@@ -25,6 +25,8 @@ const (
 	planLost = planSlack + 5*time.Second
 	// parked is what a text waits for while its campaign is paused.
 	parked = "campaign"
+	// disabled is what it waits for while no text may be written: the flag planning_enabled.
+	disabled = "planning_disabled"
 )
 
 // Plan takes texts a step further: it notes how a call ended, decides by the fallback matrix what follows, and
@@ -229,8 +231,10 @@ func (p *planning) record(open *openCall, class provider.Class, retryAfter time.
 // choose decides what to do now for a text that is still to be written.
 func (p *planning) choose(i int, t *plannedText, step PlanStep) fallback.Next {
 	switch {
-	case t.campaign == CampaignPaused:
-		return fallback.Next{Do: doPark}
+	case t.disabled:
+		return fallback.Next{Do: doPark, Reason: disabled}
+	case t.campaign == CampaignPaused || t.campaign == CampaignDraft || t.campaign == CampaignScheduled:
+		return fallback.Next{Do: doPark, Reason: parked}
 	case t.campaign == CampaignCancelled:
 		return fallback.Next{Do: fallback.DoFail, Reason: campaignCancelled}
 	case step.NoCall:
@@ -322,8 +326,8 @@ func (p *planning) settle(i int, t *plannedText, next fallback.Next) {
 		p.later(t, p.now, "")
 	case doPark:
 		t.step++
-		t.dueAt, t.waitsFor = p.now, parked
-		p.next[i].Reason = parked
+		t.dueAt, t.waitsFor = p.now, next.Reason
+		p.next[i].Reason = next.Reason
 	case fallback.DoFallbackText:
 		template := t.template
 		if template == "" {

@@ -37,6 +37,7 @@ type plannedText struct {
 	reason     string
 	progress   fallback.Progress
 	campaign   CampaignState // empty: it belongs to none
+	disabled   bool          // by the flag planning_enabled
 	open       *openCall
 }
 
@@ -81,7 +82,7 @@ func (p *planning) read(ctx context.Context, tx pgx.Tx) error {
 		p.texts[t.id] = t
 		return nil
 	}), `SELECT id, user_id, campaign_id, workflow, brief, fields, recipient, template, state, step, attempts, due_at, waits_for, body, why, source, reason,
-			current_provider, provider_states, fallback_history, retry_attempts, checkpoint_data
+			current_provider, provider_states, fallback_history, retry_attempts, checkpoint_data, NOT planning_enabled(user_id)
 		FROM texts WHERE id = ANY($1) ORDER BY id FOR UPDATE`, ids)
 	st.query("open calls", func(rows pgx.Rows) error {
 		for rows.Next() {
@@ -125,7 +126,7 @@ func scanText(row pgx.CollectableRow) (*plannedText, error) {
 	var t plannedText
 	var states, history, retries, checkpoint []byte
 	err := row.Scan(&t.id, &t.userID, &t.campaignID, &t.workflow, &t.brief, &t.fields, &t.recipient, &t.template, &t.state, &t.step, &t.attempts, &t.dueAt,
-		&t.waitsFor, &t.body, &t.why, &t.source, &t.reason, &t.progress.Current, &states, &history, &retries, &checkpoint)
+		&t.waitsFor, &t.body, &t.why, &t.source, &t.reason, &t.progress.Current, &states, &history, &retries, &checkpoint, &t.disabled)
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,8 @@ const (
 	// backupDelay is how much later than the precise wake-up (a timer in a process) its durable twin (a
 	// job) is due: so much later that it does not cost a job for every token that returns.
 	backupDelay = 30 * time.Second
+	// stoppedLook is how often an account is looked at while the kill switch holds it up.
+	stoppedLook = 5 * time.Minute
 	// lostJob is how overdue a wake-up must be to be taken for lost.
 	lostJob = 2 * time.Minute
 )
@@ -105,6 +107,7 @@ type account struct {
 	due       []record  // candidates whose time has come
 	closing   []closing // candidates that are not sent any more
 	quiet     campaign.Quiet
+	stopped   bool            // by the kill switch
 	lanes     []campaign.Lane // of the campaigns that share the account's rate; none: the oldest goes first
 	next      time.Time       // when to look again; zero: no reason of its own
 	nextToken time.Time       // when the next token returns; zero: nothing waits for one
@@ -204,6 +207,11 @@ func (s *Store) readLimits(ctx context.Context, tx pgx.Tx, accounts []*account) 
 		})
 		return err
 	}, `SELECT user_id, hours FROM quiet_hours WHERE user_id = ANY($1)`, users)
+	st.query("kill switch", func(rows pgx.Rows) error {
+		var user string
+		_, err := pgx.ForEachRow(rows, []any{&user}, func() error { byUser[user].stopped = true; return nil })
+		return err
+	}, `SELECT u FROM unnest($1::text[]) u WHERE NOT sends_enabled(u)`, users)
 	if len(inLedger) > 0 {
 		st.query("tokens in the ledger", into(scanHold, func(h hold) error {
 			byUser[h.key].use(h, f.now)
@@ -243,6 +251,10 @@ func (a *account) decideWanted(f fleet) {
 		if at.After(a.blockedUntil) {
 			a.blockedUntil = at
 		}
+	}
+	if a.stopped {
+		// Whoever switches it on again has every account looked at; this is for the case that nobody does.
+		a.blockedUntil = f.now.Add(stoppedLook)
 	}
 	if a.blockedUntil.After(f.now) {
 		return

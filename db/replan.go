@@ -18,7 +18,7 @@ live AS MATERIALIZED (SELECT (j.args->>'text')::uuid AS text FROM {river}.river_
 // lostPlansSQL finds texts that nobody writes any more: they are overdue, a call included, and no job waits.
 var lostPlansSQL = withRiver(`WITH ` + livePlansSQL + `
 UPDATE texts SET step = step + 1, due_at = hybrid_clock(), updated_at = hybrid_clock()
-WHERE id IN (SELECT t.id FROM texts t WHERE t.state = 'planning' AND t.due_at < hybrid_clock() - $2::interval AND t.waits_for <> '` + parked + `'
+WHERE id IN (SELECT t.id FROM texts t WHERE t.state = 'planning' AND t.due_at < hybrid_clock() - $2::interval AND t.waits_for <> '` + parked + `' AND (t.waits_for <> '` + disabled + `' OR planning_enabled(t.user_id))
     AND t.id NOT IN (SELECT text FROM live) ORDER BY t.due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
 RETURNING id, step`)
 

@@ -17,6 +17,7 @@ type WaitKind string
 const (
 	WaitsForCampaign  WaitKind = "campaign"  // its campaign is paused; Reason says why
 	WaitsForClosing   WaitKind = "closing"   // its campaign was cancelled: it gets its final stage soon
+	WaitsForSwitch    WaitKind = "switch"    // the kill switch is off; Reason says who and why
 	WaitsForFleet     WaitKind = "fleet"     // the whole fleet sends nothing until Until
 	WaitsForRest      WaitKind = "rest"      // its account rests until Until
 	WaitsForProbe     WaitKind = "probe"     // after a rest its account sends one message at a time until one gets through
@@ -59,7 +60,8 @@ type situation struct {
 	campaign *Campaign // nil: it belongs to none
 	ahead    Count     // of a parked message that is due
 	settle   time.Duration
-	provided bool // a worker that has a provider runs
+	provided bool      // a worker that has a provider runs
+	switched *switched // off; nil: sends are on
 }
 
 // waits says what a workflow waits for, the widest reason first. It is pure.
@@ -82,6 +84,9 @@ func (w Workflow) blocks(s situation) (waits []Wait) {
 	}
 	if c := s.campaign; c != nil && c.State == CampaignCancelled {
 		waits = append(waits, Wait{Kind: WaitsForClosing, Since: c.ChangedAt, Reason: c.Reason})
+	}
+	if s.switched != nil {
+		waits = append(waits, Wait{Kind: WaitsForSwitch, Since: s.switched.at, Reason: s.switched.by + ": " + s.switched.reason})
 	}
 	if s.fleet.frozenUntil.After(s.fleet.now) {
 		waits = append(waits, Wait{Kind: WaitsForFleet, Until: s.fleet.frozenUntil, Reason: s.fleet.frozenReason})
@@ -195,12 +200,16 @@ func readWaits(ctx context.Context, tx pgx.Tx, workflows []Workflow, f fleet, se
 	if err != nil {
 		return err
 	}
+	switches, err := readSwitches(ctx, tx, users)
+	if err != nil {
+		return err
+	}
 	for i := range workflows {
 		w := &workflows[i]
 		if w.State.Stage.Final() {
 			continue
 		}
-		s := situation{fleet: f, account: *accounts[w.UserID], settle: settle, provided: provided}
+		s := situation{fleet: f, account: *accounts[w.UserID], settle: settle, provided: provided, switched: switches[w.UserID]}
 		if c, known := campaigns[campaignKey{w.UserID, w.CampaignID}]; known {
 			s.campaign = &c
 		}
@@ -234,4 +243,27 @@ func readCampaigns(ctx context.Context, tx pgx.Tx, users, ids []string) (map[cam
 		campaigns[campaignKey{c.UserID, c.CampaignID}] = c
 	}
 	return campaigns, nil
+}
+
+// switched is a kill switch that is off.
+type switched struct {
+	at         time.Time
+	by, reason string
+}
+
+func readSwitches(ctx context.Context, tx pgx.Tx, users []string) (map[string]*switched, error) {
+	rows, err := tx.Query(ctx, `SELECT u.user_id, f.changed_at, f.changed_by, f.reason FROM unnest($1::text[]) AS u(user_id)
+		JOIN LATERAL (SELECT * FROM flags f WHERE f.name = 'sends_enabled' AND f.user_id IN (u.user_id, '') ORDER BY f.user_id DESC LIMIT 1) f ON f.value <> 'on'`, users)
+	if err != nil {
+		return nil, fmt.Errorf("kill switch: %w", err)
+	}
+	off := map[string]*switched{}
+	var user string
+	var one switched
+	_, err = pgx.ForEachRow(rows, []any{&user, &one.at, &one.by, &one.reason}, func() error {
+		found := one
+		off[user] = &found
+		return nil
+	})
+	return off, err
 }

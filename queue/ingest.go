@@ -23,6 +23,7 @@ func (b *Bridge) ingest(stop context.Context, batch []*item) {
 		round := b.newRound()
 		round.run(pending)
 		b.settle(round.taken)
+		b.giveBack(round.left)
 		pending = append(round.refused, round.untried...)
 		if round.pause == "" {
 			for _, it := range round.refused {
@@ -57,6 +58,7 @@ type round struct {
 	b       *Bridge
 	taken   []*item // with their intake
 	refused []*item // one by one
+	left    []*item // another system has to take them, and does not: they come again
 	untried []*item // because of the pause, or behind a refused one of their group
 	pause   string  // why polls must stop; "" if they need not
 	cause   error   // the last error
@@ -75,6 +77,10 @@ func (r *round) run(items []*item) {
 		return
 	}
 	err := r.try(items)
+	if errors.Is(err, errTaken) {
+		r.b.gate.accepted()
+		return
+	}
 	if err == nil {
 		r.taken = append(r.taken, items...)
 		r.b.gate.accepted()
@@ -104,6 +110,11 @@ func (r *round) try(items []*item) error {
 	defer cancel()
 	started := r.b.config.Clock.Now()
 	intakes, err := r.b.store.Ingest(ctx, deliveries)
+	var some leftBehind
+	if errors.As(err, &some) && len(intakes) == len(items) {
+		r.b.config.Observer.Ingested(len(items), r.b.config.Clock.Now().Sub(started), nil)
+		return r.takeSome(items, intakes, some.Left())
+	}
 	if err == nil && len(intakes) != len(items) {
 		err = fmt.Errorf("the store answered %d of %d deliveries", len(intakes), len(items))
 	}
@@ -116,6 +127,29 @@ func (r *round) try(items []*item) error {
 		it.intake = intakes[i]
 	}
 	return nil
+}
+
+// leftBehind is the error of a store that took some of a batch, and says which others stay on their queue: those that
+// another system has to take, which does not answer. It is neither down nor are the messages at fault.
+type leftBehind interface{ Left() map[int]error }
+
+// errTaken says that what was taken of a batch is noted already.
+var errTaken = errors.New("taken in part")
+
+func (r *round) takeSome(items []*item, intakes []workflow.Intake, left map[int]error) error {
+	for i, it := range items {
+		if cause, stays := left[i]; stays {
+			r.cause = cause
+			r.left = append(r.left, it)
+			if it.source.fifo {
+				r.blocked[it.source.name+"\x00"+it.group()] = true
+			}
+			continue
+		}
+		it.intake = intakes[i]
+		r.taken = append(r.taken, it)
+	}
+	return errTaken
 }
 
 func (r *round) refuse(it *item) {

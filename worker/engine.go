@@ -22,6 +22,8 @@ const (
 	groupMost = 250
 	// groupTimeout is when a transaction is given up.
 	groupTimeout = 30 * time.Second
+	// sendsDisabled is the reason of what the kill switch took back.
+	sendsDisabled = "sends_disabled"
 	// releaseRetry is the pause after a release that failed for another reason, such as a database that is away.
 	releaseRetry = 2 * time.Second
 	// bypassFor is how long a process stays in bypass before it tries the limiter again.
@@ -64,7 +66,8 @@ type Engine struct {
 	lifetime   context.Context
 	end        context.CancelFunc
 
-	limiterDown fallback.Row // what to do when the limiter does not answer
+	limiterDown fallback.Row           // what to do when the limiter does not answer
+	stopped     func(user string) bool // this process may not send for the account; nil: it may
 
 	mu         sync.Mutex
 	suspicion  time.Duration // when the limiter failed last; 0: it did not
@@ -100,6 +103,9 @@ func (e *Engine) Close() {
 
 // Begin implements jobs.Ledger.
 func (e *Engine) Begin(ctx context.Context, a db.Attempt) (db.Start, error) {
+	if e.stopped != nil && e.stopped("") {
+		return db.Start{Verdict: db.VerdictWithdraw, Reason: sendsDisabled}, nil
+	}
 	return e.begins.do(ctx, a)
 }
 
@@ -270,6 +276,9 @@ func (e *Engine) setTokenTimer(r db.Released) {
 
 func (e *Engine) releaseAll(ctx context.Context, requests []db.Release) ([]db.Released, error) {
 	begin := time.Now()
+	if e.stopped != nil && e.stopped("") {
+		return make([]db.Released, len(requests)), nil // another process, or this one after its restart, looks
+	}
 	merged, index := mergeReleases(requests)
 	bypass := e.bypassed()
 	if bypass {

@@ -20,6 +20,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/flags"
 	"github.com/huntaze/hybrid-orchestrator/internal/gateway"
 	"github.com/huntaze/hybrid-orchestrator/internal/limit"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider/fallback"
@@ -45,12 +46,16 @@ type Config struct {
 	RateLimitedDelay time.Duration   // rest of an account after a 429 that does not say how long; 0: by the matrix
 	Matrix           fallback.Matrix // zero: the embedded one
 	Providers        Providers
-	Queue            queue.Config
-	SQS              queue.API // nil: no bridge
-	AdminAddr        string    // empty: no listener
-	ShutdownTimeout  time.Duration
-	ReconcileEvery   time.Duration // 0: a minute
-	Logger           *slog.Logger
+	Flags            *flags.Overrides // of the environment; nil: flags are not looked at, only the database's switches hold
+	Legacy           bool             // there is an orchestrator before this one
+	// Intake wraps what takes messages in, such as the middleware that hands some to another orchestrator; nil: nothing.
+	Intake          func(*flags.Client, *db.Store, queue.Store) (queue.Store, error)
+	Queue           queue.Config
+	SQS             queue.API // nil: no bridge
+	AdminAddr       string    // empty: no listener
+	ShutdownTimeout time.Duration
+	ReconcileEvery  time.Duration // 0: a minute
+	Logger          *slog.Logger
 }
 
 // Times of River's own machinery; the reasons stand beside them.
@@ -75,6 +80,7 @@ type Worker struct {
 	engine  *Engine
 	client  *river.Client[pgx.Tx]
 	author  *jobs.Author // nil: no provider
+	flags   *flags.Client
 	gateway *gateway.Client
 	bridge  *queue.Bridge
 	admin   *http.Server
@@ -125,6 +131,8 @@ func New(ctx context.Context, config Config) (_ *Worker, err error) {
 		DefaultUserID: config.DefaultUserID, Worker: config.Name, Planning: planning,
 	})
 	w.engine = NewEngine(w.store, w.logger, NewMetrics(registry), config.Matrix.Row(fallback.RateLimiterDown))
+	w.flags = flags.NewClient(flags.Config{Source: w.store.FlagSource(), Overrides: w.overrides(), Legacy: config.Legacy, Logger: w.logger})
+	w.engine.stopped = w.stopped
 	w.onClose("engine", func(context.Context) error { w.engine.Close(); return nil })
 	if w.client, err = river.NewClient(riverpgxv5.New(w.river), w.riverConfig()); err != nil {
 		return nil, fmt.Errorf("river: %w", err)
@@ -133,7 +141,13 @@ func New(ctx context.Context, config Config) (_ *Worker, err error) {
 	if config.SQS != nil {
 		// A short shutdown time must leave room for the poll that runs when it begins.
 		config.Queue.WaitTime = max(time.Second, min(cmp.Or(config.Queue.WaitTime, longestPoll), config.ShutdownTimeout/3))
-		w.bridge = queue.New(config.Queue, config.SQS, w.engine, w.logger)
+		intake := queue.Store(w.engine)
+		if config.Intake != nil {
+			if intake, err = config.Intake(w.flags, w.store, w.engine); err != nil {
+				return nil, err
+			}
+		}
+		w.bridge = queue.New(config.Queue, config.SQS, intake, w.logger)
 	}
 	if config.AdminAddr != "" {
 		if w.listen, err = net.Listen("tcp", config.AdminAddr); err != nil {
@@ -259,6 +273,9 @@ func (w *Worker) start(ctx context.Context) error {
 	w.warnOfOtherLimits(policies)
 	w.engine.adopt(ctx)
 	if err := w.beSeen(ctx); err != nil {
+		return err
+	}
+	if err := w.watchFlags(ctx); err != nil {
 		return err
 	}
 	if err := w.client.Start(context.WithoutCancel(ctx)); err != nil {

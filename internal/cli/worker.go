@@ -9,9 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/config"
+	"github.com/huntaze/hybrid-orchestrator/internal/flags"
 	"github.com/huntaze/hybrid-orchestrator/internal/gateway"
 	"github.com/huntaze/hybrid-orchestrator/internal/limit"
+	"github.com/huntaze/hybrid-orchestrator/internal/middleware"
 	"github.com/huntaze/hybrid-orchestrator/queue"
 	"github.com/huntaze/hybrid-orchestrator/worker"
 )
@@ -78,6 +81,35 @@ func workerConfig(ctx context.Context, cfg config.Config, logger *slog.Logger) (
 		Settle:  cfg.GatewaySettle, Reservation: cfg.SendReservation, Account: account, Recipient: recipient, Guard: cfg.RateLimitGuard, RateLimitedDelay: cfg.OnlyFansRateLimitedDelay,
 		Matrix: matrix, Providers: providers,
 		Queue: queueConfig(cfg), SQS: client, AdminAddr: cfg.AdminAddr, ShutdownTimeout: cfg.ShutdownTimeout, ReconcileEvery: cfg.ReconcileInterval, Logger: logger,
+	}, nil
+}
+
+// withFlags gives a worker its flags, and where there is an orchestrator before this one the middleware that hands it
+// the messages of its accounts. What it returns is called at the end.
+func withFlags(settings *worker.Config, cfg config.Config, environ map[string]string, logger *slog.Logger) (end func(), err error) {
+	overrides, err := flags.ReadOverrides(environ)
+	if err != nil {
+		return nil, err
+	}
+	settings.Flags, settings.Legacy = &overrides, cfg.LegacyURL != ""
+	end = func() {}
+	if cfg.LegacyURL == "" {
+		return end, nil
+	}
+	var m *middleware.Middleware
+	settings.Intake = func(client *flags.Client, store *db.Store, next queue.Store) (queue.Store, error) {
+		m, err = middleware.New(middleware.Config{
+			Flags: client, Routes: store, LegacyURL: cfg.LegacyURL, MessagesPath: cfg.LegacyMessagesPath, DefaultUserID: cfg.DefaultUserID, Logger: logger,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return m.Messages(next), nil
+	}
+	return func() {
+		if m != nil {
+			m.Close()
+		}
 	}, nil
 }
 

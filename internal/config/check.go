@@ -56,6 +56,8 @@ func ownChecks(cfg *Config) []Check {
 		{"OPENAI_MODEL", token},
 		{"OPENAI_ORG_ID", token},
 		{"OPENAI_PROJECT_ID", token},
+		{"LEGACY_ORCHESTRATOR_URL", httpURL},
+		{"LEGACY_MESSAGES_PATH", matches(regexp.MustCompile(`^/[^?#\s]*$`))},
 		{"SHUTDOWN_TIMEOUT", func(string) error {
 			if cfg.ShutdownTimeout <= cfg.GatewayTimeout {
 				return fmt.Errorf("not longer than GATEWAY_TIMEOUT=%s, so that a call in flight could not be finished", cfg.GatewayTimeout)

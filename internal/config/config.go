@@ -90,6 +90,9 @@ type Config struct {
 	SendReservation   time.Duration `env:"SEND_RESERVATION" envDefault:"30s" group:"Worker" desc:"how long a message that has its tokens may wait for its call to begin; then they are given back" min:"100ms" max:"10m"`
 	ReconcileInterval time.Duration `env:"RECONCILE_INTERVAL" envDefault:"60s" group:"Worker" desc:"how often one process of the fleet looks for what a crash left behind" min:"100ms" max:"1h"`
 
+	LegacyURL          string `env:"LEGACY_ORCHESTRATOR_URL" group:"Rollout" desc:"address of the orchestrator before this one: accounts whose flag orchestrator_enabled is off stay with it; not set: everything is handled here" expect:"an http or https address without query and fragment" example:"https://legacy.example.com"`
+	LegacyMessagesPath string `env:"LEGACY_MESSAGES_PATH" envDefault:"/messages" group:"Rollout" desc:"where on it messages of the queue are posted to" expect:"a path that begins with /"`
+
 	HTTPAddr  string `env:"HTTP_ADDR" envDefault:"127.0.0.1:8080" group:"HTTP" desc:"where the API listens; port 0 takes any that is free" expect:"host:port"`
 	Port      int    `env:"PORT" group:"HTTP" desc:"short for HTTP_ADDR=:PORT, on every address of the machine; not used when HTTP_ADDR is set" example:"8080" min:"0" max:"65535"`
 	AdminAddr string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9090" group:"HTTP" desc:"where /livez, /readyz and /metrics are served; port 0 takes any that is free" expect:"host:port"`
@@ -110,6 +113,7 @@ type Config struct {
 // passedThrough are families of standard variables that libraries read by themselves.
 var passedThrough = []Variable{
 	{Name: "AWS_*", Group: "Passed through", Meaning: "standard AWS settings (credentials, profile, container role), read by the AWS SDK"},
+	{Name: "FLAG_*", Group: "Passed through", Meaning: "overrides of flags in this process: FLAG_ORCHESTRATOR_ENABLED (on, off or 25%), FLAG_SENDS_ENABLED=off, FLAG_PLANNING_ENABLED=off; huntaze flags list shows them"},
 	{Name: "OTEL_*", Group: "Passed through", Meaning: "standard OpenTelemetry settings (exporter, endpoint, resource, sampler), read by the OpenTelemetry SDK"},
 }
 

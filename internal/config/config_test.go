@@ -31,7 +31,9 @@ func TestLoadDefaults(t *testing.T) {
 		AzureAuth: "key", AzureScope: "https://ai.azure.com/.default", AzureZone: "global",
 		ProviderPrimary: "azure", ProviderTimeout: 30 * time.Second, PlanWorkers: 20, PromptTemplate: "message",
 		SendWorkers: 100, StepWorkers: 20, ShutdownTimeout: 110 * time.Second, SendReservation: 30 * time.Second, ReconcileInterval: time.Minute,
-		HTTPAddr: "127.0.0.1:8080", AdminAddr: "127.0.0.1:9090",
+		LegacyMessagesPath: "/messages",
+		HTTPAddr:           "127.0.0.1:8080", AdminAddr: "127.0.0.1:9090",
+		APIRateLimit: 50, APIRequestTimeout: 30 * time.Second, APIMaxBody: 4194304, APIMaxUpload: 1073741824, APIURL: "http://127.0.0.1:8080",
 		LogLevel: slog.LevelInfo, LogFormat: "json",
 		DataDir: ".data",
 	}

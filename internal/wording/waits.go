@@ -15,6 +15,8 @@ func Wait(w db.Workflow, wait db.Wait, now time.Time) string {
 		return Joined(fmt.Sprintf("campaign %s is paused since %s", w.CampaignID, Moment(wait.Since)), wait.Reason)
 	case db.WaitsForClosing:
 		return fmt.Sprintf("campaign %s was cancelled at %s: it is never sent, and closed within a minute", w.CampaignID, Moment(wait.Since))
+	case db.WaitsForSwitch:
+		return fmt.Sprintf("sends are switched off since %s, %s", Moment(wait.Since), wait.Reason)
 	case db.WaitsForFleet:
 		return Joined("the whole fleet is frozen until "+until, wait.Reason)
 	case db.WaitsForRest:

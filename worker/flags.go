@@ -1,0 +1,37 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/huntaze/hybrid-orchestrator/internal/flags"
+)
+
+// watchFlags reads the flags and keeps them up to date until the worker ends.
+func (w *Worker) watchFlags(ctx context.Context) error {
+	if err := w.flags.Load(ctx); err != nil {
+		return fmt.Errorf("flags: %w", err)
+	}
+	lifetime, end := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = w.flags.Run(lifetime)
+	}()
+	w.onClose("flags", func(context.Context) error { end(); <-ended; return nil })
+	return nil
+}
+
+func (w *Worker) overrides() flags.Overrides {
+	if w.config.Flags == nil {
+		return flags.Overrides{}
+	}
+	return *w.config.Flags
+}
+
+// stopped says that this process' own environment forbids sends. The database does not know of that; what it says
+// itself is read in the transactions that release and begin.
+func (w *Worker) stopped(userID string) bool {
+	answer := w.flags.Snapshot().Ask(flags.SendsEnabled, userID)
+	return !answer.On && answer.Origin == flags.FromEnvironment
+}
