@@ -17,8 +17,6 @@ import (
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
-// mostInBody is how many recipients fit in a request's body; more go through the route for lists.
-const mostInBody = 10_000
 
 // addAtOnce is how many recipients are added in one transaction.
 const addAtOnce = 5000

@@ -72,7 +72,8 @@ func (s *Server) upload(ctx context.Context, who caller, in *uploadInput) (*uplo
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.config.UploadTimeout)
+	// A body that breaks off ends the request's context, too; what was read before it is still added.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.UploadTimeout)
 	defer cancel()
 	// Each batch may take as long as a request; a list as a whole may take longer.
 	control := http.NewResponseController(in.answer)
