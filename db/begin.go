@@ -84,7 +84,7 @@ func (s *Store) Begin(ctx context.Context, attempts []Attempt) ([]Start, error) 
 // A pause must wait for the calls that are about to start, and they for it.
 const lockCampaignsSQL = `
 SELECT 1 FROM campaigns c
-WHERE (c.user_id, c.campaign_id) IN (SELECT w.user_id, w.campaign_id FROM hybrid_workflows w WHERE w.id = ANY($1) AND w.campaign_id <> '')
+WHERE (c.user_id, c.campaign_id) IN (SELECT w.user_id, w.campaign_id FROM hybrid_workflows w WHERE w.id = ANY($1) AND w.campaign_id || '' <> '')
 ORDER BY c.user_id, c.campaign_id FOR SHARE`
 
 // state || ” keeps the planner on the primary keys: it takes the indexes of what is open for small.

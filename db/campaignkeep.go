@@ -37,7 +37,7 @@ func (s *Store) completeCampaigns(ctx context.Context, r *Reconciled) error {
 		UPDATE campaigns c SET state = 'completed', changed_at = hybrid_clock(), ended_at = hybrid_clock()
 		WHERE c.state = 'running' AND c.source = 'api'
 		  AND EXISTS (SELECT 1 FROM campaign_expansions e WHERE e.campaign = c.id AND e.due_at IS NULL AND e.done > 0)
-		  AND NOT EXISTS (SELECT 1 FROM hybrid_workflows w WHERE w.user_id = c.user_id AND w.campaign_id = c.campaign_id AND w.campaign_id <> ''
+		  AND NOT EXISTS (SELECT 1 FROM hybrid_workflows w WHERE w.user_id || '' = c.user_id AND w.campaign_id = c.campaign_id AND w.campaign_id <> ''
 			AND w.stage IN ('planning', 'queued', 'sending', 'in_doubt'))`)
 	return err
 }

@@ -122,7 +122,7 @@ func (s *Store) CampaignPage(ctx context.Context, p CampaignPage) ([]CampaignDet
 	const page = `(c.created_at, c.id) < ($1, $2) AND ($3 = '' OR c.state = $3) ORDER BY c.created_at DESC, c.id DESC LIMIT $4`
 	from, args := `(SELECT * FROM campaigns c WHERE `+page+`) c`, []any{before, id, string(p.State), p.Limit}
 	if p.Accounts != nil {
-		from = `(SELECT c.* FROM unnest($5::text[]) AS a(user_id) CROSS JOIN LATERAL (SELECT * FROM campaigns c WHERE c.user_id = a.user_id AND ` + page + `) c
+		from = `(SELECT c.* FROM unnest($5::text[]) AS a(user_id) CROSS JOIN LATERAL (SELECT * FROM campaigns c WHERE c.user_id || '' = a.user_id AND ` + page + `) c
 			ORDER BY c.created_at DESC, c.id DESC LIMIT $4) c`
 		args = append(args, p.Accounts)
 	}
@@ -162,7 +162,7 @@ func (s *Store) CampaignMessages(ctx context.Context, userID, campaignID string,
 	slices.Sort(names)
 	rows, err := s.pool.Query(ctx, `SELECT w.id, w.user_id, w.workflow_id, w.recipient_id, w.stage, w.not_before, w.last_error, w.updated_at
 		FROM unnest($3::text[]) AS s(stage)
-		CROSS JOIN LATERAL (SELECT * FROM hybrid_workflows w WHERE w.user_id = $1 AND w.campaign_id = $2 AND w.campaign_id <> '' AND w.stage = s.stage AND w.id > $4 ORDER BY w.id LIMIT $5) w
+		CROSS JOIN LATERAL (SELECT * FROM hybrid_workflows w WHERE w.user_id || '' = $1 AND w.campaign_id = $2 AND w.campaign_id <> '' AND w.stage = s.stage AND w.id > $4 ORDER BY w.id LIMIT $5) w
 		ORDER BY w.id LIMIT $5`, userID, campaignID, slices.Compact(names), after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("messages of the campaign: %w", err)
