@@ -30,16 +30,22 @@ func (s *Store) WhichMessage(ctx context.Context, id uuid.UUID) (which Which, kn
 	return which, true, nil
 }
 
-// CampaignUUID returns the id by which a campaign that messages name is found with CampaignByID.
-func (s *Store) CampaignUUID(ctx context.Context, userID, campaignID string) (id uuid.UUID, known bool, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT id FROM campaigns WHERE user_id = $1 AND campaign_id = $2`, userID, campaignID).Scan(&id)
+// CampaignName is what people and pages call a campaign.
+type CampaignName struct {
+	ID   uuid.UUID // with which CampaignByID finds it
+	Name string    // empty: it is known from messages only
+}
+
+// CampaignNamed returns the name of a campaign that messages name.
+func (s *Store) CampaignNamed(ctx context.Context, userID, campaignID string) (name CampaignName, known bool, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT id, name FROM campaigns WHERE user_id = $1 AND campaign_id = $2`, userID, campaignID).Scan(&name.ID, &name.Name)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return id, false, nil
+		return name, false, nil
 	}
 	if err != nil {
-		return id, false, fmt.Errorf("campaign: %w", err)
+		return name, false, fmt.Errorf("campaign: %w", err)
 	}
-	return id, true, nil
+	return name, true, nil
 }
 
 // searchMost is how long a search may take. There is no index by recipient: intake would pay for it with each message,

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"strings"
@@ -74,9 +75,15 @@ type pause struct {
 	Operator bool      // a decision ends it
 }
 
+// campaignLink leads to the campaign of a message.
+type campaignLink struct {
+	ID    uuid.UUID
+	Label string
+}
+
 type messageView struct {
 	db.Workflow
-	Campaign *uuid.UUID
+	Campaign *campaignLink
 	Text     string
 	Entries  []wording.Entry
 	Pauses   []pause
@@ -110,10 +117,12 @@ func (c *console) messagePage(r *request) error {
 			Campaign: wait.Kind == db.WaitsForCampaign, Account: wait.Kind == db.WaitsForRest, Operator: wait.Kind == db.WaitsForOperator})
 	}
 	if w.CampaignID != "" {
-		if id, known, err := c.Store.CampaignUUID(r.Context(), w.UserID, w.CampaignID); err != nil {
+		named, known, err := c.Store.CampaignNamed(r.Context(), w.UserID, w.CampaignID)
+		if err != nil {
 			return err
-		} else if known {
-			body.Campaign = &id
+		}
+		if known {
+			body.Campaign = &campaignLink{named.ID, cmp.Or(named.Name, w.CampaignID)}
 		}
 	}
 	if w.State.Stage == workflow.StageInDoubt && len(w.Sends) > 0 {

@@ -140,12 +140,12 @@ func TestWhatPagesSay(t *testing.T) {
 	admin := s.login(adminKey)
 	admin.get("/").wants(t, http.StatusOK, "In doubt", "2 for a person to decide", "openai open", "quarantine")
 	admin.get("/campaigns").wants(t, http.StatusOK, "Spring &lt;b&gt;sale&lt;/b&gt;", "<strong>0</strong> of 20 sent", "20 not messages yet")
-	hello, _, err := s.store.CampaignUUID(t.Context(), "creator-7", "hello")
+	hello, _, err := s.store.CampaignNamed(t.Context(), "creator-7", "hello")
 	if err != nil {
 		t.Fatal(err)
 	}
-	admin.get("/campaigns/"+hello.String()).wants(t, http.StatusOK, "<strong>1</strong> of 14 sent", "wf-doubt", "fan-2", "Pause", "Expected finish", "about")
-	admin.get("/campaigns/"+hello.String()+"?stage=queued").wants(t, http.StatusOK, "wf-queued-9").lacks(t, "wf-sent")
+	admin.get("/campaigns/"+hello.ID.String()).wants(t, http.StatusOK, "<strong>1</strong> of 14 sent", "wf-doubt", "fan-2", "Pause", "Expected finish", "about")
+	admin.get("/campaigns/"+hello.ID.String()+"?stage=queued").wants(t, http.StatusOK, "wf-queued-9").lacks(t, "wf-sent")
 	admin.get("/messages/"+s.sent.String()).wants(t, http.StatusOK, "the gateway has it", "messageId gw-1", "Trace id", "23 characters")
 	queued := s.id("wf-queued-11")
 	admin.get("/messages/"+queued.String()).wants(t, http.StatusOK, "no token of account creator-7 is free", "goes on", "expected about")
@@ -184,7 +184,7 @@ func TestPaging(t *testing.T) {
 	for n := range 120 {
 		r.take("big", fmt.Sprintf("workflow-%03d", n), "fan", "wave")
 	}
-	wave, _, err := r.store.CampaignUUID(t.Context(), "big", "wave")
+	wave, _, err := r.store.CampaignNamed(t.Context(), "big", "wave")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func TestPaging(t *testing.T) {
 		all     int
 	}{
 		"/campaigns": {`<h3><a href="/campaigns/[^"]+">campaign-\d\d`, 60}, "/accounts": {`<h3><a href="/account[^"]+">account-\d\d`, 60}, "/quarantine": {`<code>message-\d\d`, 60},
-		"/flags": {`operator: reason-\d\d`, 60}, "/campaigns/" + wave.String(): {`>workflow-\d\d\d<`, 120},
+		"/flags": {`operator: reason-\d\d`, 60}, "/campaigns/" + wave.ID.String(): {`>workflow-\d\d\d<`, 120},
 	} {
 		seen, pages, at := map[string]int{}, 0, path
 		for at != "" && pages < 10 {

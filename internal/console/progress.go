@@ -42,7 +42,7 @@ var barOrder = []workflow.Stage{
 
 func rowOf(c db.CampaignDetail) campaignRow {
 	row := campaignRow{CampaignDetail: c, Sent: c.Counts[workflow.StageSent], Ended: c.Messages() - c.Live(), Total: max(c.Recipients, c.Messages())}
-	for _, stage := range workflow.Stages {
+	for _, stage := range barOrder {
 		if n := c.Counts[stage]; n > 0 {
 			row.Stages = append(row.Stages, stageCount{stage, n})
 		}

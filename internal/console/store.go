@@ -26,7 +26,7 @@ type Store interface {
 type CampaignStore interface {
 	CampaignPage(ctx context.Context, p db.CampaignPage) ([]db.CampaignDetail, error)
 	CampaignByID(ctx context.Context, id uuid.UUID) (db.CampaignDetail, error)
-	CampaignUUID(ctx context.Context, userID, campaignID string) (uuid.UUID, bool, error)
+	CampaignNamed(ctx context.Context, userID, campaignID string) (db.CampaignName, bool, error)
 	CampaignMessages(ctx context.Context, userID, campaignID string, stages []workflow.Stage, after uuid.UUID, limit int) ([]db.CampaignMessage, error)
 	ChangeCampaign(ctx context.Context, campaign uuid.UUID, rule func(db.CampaignState) (db.CampaignState, error), reason string) (db.CampaignChange, error)
 }
