@@ -33,8 +33,8 @@ func TestComposeServices(t *testing.T) {
 		t.Errorf("services (-want +got):\n%s", diff)
 	}
 	for name, service := range project.Services {
-		if want := name == "api"; slices.Contains(service.Profiles, "api") != want || len(service.Profiles) > 1 {
-			t.Errorf("%s is in the profiles %v", name, service.Profiles)
+		if len(service.Profiles) > 0 {
+			t.Errorf("%s has profiles %v: docker compose up leaves it out", name, service.Profiles)
 		}
 	}
 	if worker := project.Services["worker"]; worker.GetScale() != 2 {
