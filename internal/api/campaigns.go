@@ -17,7 +17,6 @@ import (
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
-
 // addAtOnce is how many recipients are added in one transaction.
 const addAtOnce = 5000
 

@@ -90,7 +90,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) { a.command = cmd.Name() }
 	root.AddCommand(
 		a.devCommand(), a.workerCommand(), a.apiCommand(), a.migrateCommand(),
-		a.sendCommand(), a.statusCommand(), a.explainCommand(), a.campaignCommand(),
+		a.sendCommand(), a.statusCommand(), a.explainCommand(), a.campaignCommand(), a.optOutCommand(),
 		a.limitsCommand(), a.flagsCommand(), a.providersCommand(), a.doubtCommand(), a.deadLettersCommand(), a.quarantineCommand(),
 		a.apikeyCommand(), a.configCommand(), a.doctorCommand(), a.healthcheckCommand(),
 		a.gatewaySimCommand(), a.providerSimCommand(), a.sqsSimCommand(),
