@@ -86,7 +86,7 @@ func TestConsoleInABrowser(t *testing.T) {
 	defer cancel()
 	walk := exec.CommandContext(ctx, node, "walk.mjs")
 	walk.Env = append(os.Environ(), "CONSOLE_URL="+server.URL, "CONSOLE_KEY="+key, "CONSOLE_SHOTS="+shots, "CHROMIUM="+chromium,
-		"CAMPAIGN="+s.campaign.String(), "WAITING="+s.waiting, "ACCOUNT="+s.account, "DOUBT="+s.doubt)
+		"CAMPAIGN="+s.campaign.String(), "WAITING="+s.waiting, "ACCOUNT="+s.account, "DOUBT="+s.doubt, "EARLIER="+s.earlier)
 	out, err := walk.CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil {
@@ -95,7 +95,12 @@ func TestConsoleInABrowser(t *testing.T) {
 	if state := s.state(s.campaign); state != db.CampaignRunning {
 		t.Errorf("in the end the campaign is %s", state)
 	}
-	if got := s.stage(s.doubt); got != "sent" {
-		t.Errorf("the message whose doubt was settled is %s", got)
+	for _, doubt := range []string{s.doubt, s.earlier} {
+		if got := s.stage(doubt); got != "sent" {
+			t.Errorf("message %s, whose doubt was settled, is %s", doubt, got)
+		}
+	}
+	if reason := s.detail(s.doubt); reason != "it is in the chat" {
+		t.Errorf("the doubt was settled because %q", reason)
 	}
 }

@@ -37,13 +37,14 @@ type story struct {
 	account  string
 	waiting  string // a message that waits for a token
 	doubt    string // a message that a person has to decide about
+	earlier  string // another one, which stands before it
 }
 
 const minutes = 9 // that the fleet has worked
 
 func newStory(t *testing.T) *story {
 	t.Helper()
-	s := &story{t: t, database: pgtest.New(t, schema), account: "creator-7", doubt: "order-1042"}
+	s := &story{t: t, database: pgtest.New(t, schema), account: "creator-7", doubt: "order-1042", earlier: "order-1041"}
 	s.pool = s.database.Pool(t)
 	store, closeStore, err := worker.OpenStore(t.Context(), s.database.URL, 4, db.Config{
 		Timing: db.Timing{Reservation: 30 * time.Second, CallTimeout: 20 * time.Second, Settle: 2 * time.Minute}, Worker: "worker-1",
@@ -66,6 +67,7 @@ func newStory(t *testing.T) *story {
 	s.create("creator-12", "Birthday weekend", 400, false)
 	paused := s.create("creator-3", "Old price list", 25, true)
 	s.change(paused, campaign.ActionPause, "the price is wrong")
+	s.take("creator-9", s.earlier, "fan-880")
 	s.take("creator-9", s.doubt, "fan-881")
 	s.end("creator-9", func(int) db.Finish { return db.Finish{Outcome: workflow.EventUnknown, Reason: "timeout"} })
 	s.exec(`UPDATE send_attempts SET look_up_at = NULL WHERE state = 'unknown'`)
@@ -219,4 +221,13 @@ func (s *story) stage(workflowID string) (stage workflow.Stage) {
 		s.t.Fatal(err)
 	}
 	return stage
+}
+
+// detail is what the ledger says about the latest try.
+func (s *story) detail(workflowID string) (detail string) {
+	s.t.Helper()
+	if err := s.pool.QueryRow(s.t.Context(), `SELECT a.detail FROM send_attempts a JOIN hybrid_workflows w ON w.id = a.workflow WHERE w.workflow_id = $1 ORDER BY a.sequence DESC LIMIT 1`, workflowID).Scan(&detail); err != nil {
+		s.t.Fatal(err)
+	}
+	return detail
 }

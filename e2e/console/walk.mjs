@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { chromium } from "playwright-core";
 
-const { CONSOLE_URL: base, CONSOLE_KEY: key, CONSOLE_SHOTS: shots, CHROMIUM: executablePath, CAMPAIGN: campaign, WAITING: waiting, ACCOUNT: account, DOUBT: doubt } = process.env;
+const { CONSOLE_URL: base, CONSOLE_KEY: key, CONSOLE_SHOTS: shots, CHROMIUM: executablePath, CAMPAIGN: campaign, WAITING: waiting, ACCOUNT: account, DOUBT: doubt, EARLIER: earlier } = process.env;
 const problems = [];
 const problem = (text) => {
   problems.push(text);
@@ -39,6 +39,38 @@ const fits = async (page, name) => {
     return "";
   });
   check(wide === "", `${name}: ${wide}`);
+};
+
+// readable reports texts whose contrast is below what WCAG AA asks for: 4.5, or 3 for large ones.
+const readable = async (page, name) => {
+  const faint = await page.evaluate(() => {
+    const parse = (text) => {
+      const [r, g, b, a = 1] = text.match(/[\d.]+/g).map(Number);
+      return { r, g, b, a };
+    };
+    const light = ({ r, g, b }) => {
+      const [x, y, z] = [r, g, b].map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+      return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+    };
+    const ground = (one) => {
+      for (; one; one = one.parentElement) {
+        const colour = parse(getComputedStyle(one).backgroundColor);
+        if (colour.a > 0) return colour;
+      }
+      return { r: 255, g: 255, b: 255 };
+    };
+    const found = new Set();
+    for (const one of document.querySelectorAll("body *")) {
+      if (one.closest("svg") || !one.checkVisibility() || ![...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim())) continue;
+      const style = getComputedStyle(one);
+      const [a, b] = [light(parse(style.color)), light(ground(one))];
+      const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+      const size = parseFloat(style.fontSize);
+      if (contrast < (size >= 24 || (size >= 18.7 && style.fontWeight >= 700) ? 3 : 4.5)) found.add(`${one.textContent.trim().slice(0, 30)}: ${contrast.toFixed(2)}`);
+    }
+    return [...found].slice(0, 5).join("; ");
+  });
+  check(faint === "", `${name}: too faint: ${faint}`);
 };
 
 const login = async (context) => {
@@ -105,12 +137,34 @@ const walk = async () => {
   check(await page.locator(".wait .figures", { hasText: "expected about" }).isVisible(), "nobody says when it goes on");
   console.log("explained: " + (await page.locator(".wait p").first().textContent()));
 
+  // A decision that is begun belongs to its message, even when somebody else settles the one before it meanwhile.
   await page.getByRole("link", { name: "In doubt" }).click();
-  await page.locator(".doubt", { hasText: doubt }).locator("summary").click();
-  await page.getByText("It was sent.").click();
-  await page.getByLabel("Why").fill("it is in the chat");
-  await page.getByRole("button", { name: "Settle it" }).click();
+  const mine = page.locator(".doubt", { hasText: doubt });
+  await mine.locator("summary").click();
+  await mine.getByText("It was sent.").click();
+  await mine.getByLabel("Why").fill("it is in the chat");
+  const colleague = await context.newPage();
+  watch(colleague, "a colleague");
+  await colleague.goto(base + "/doubts");
+  const theirs = colleague.locator(".doubt", { hasText: earlier });
+  await theirs.locator("summary").click();
+  await theirs.getByText("It was sent.").click();
+  await theirs.getByLabel("Why").fill("seen");
+  await theirs.getByRole("button", { name: "Settle it" }).click();
+  await colleague.getByText(`${earlier} is settled: sent.`).waitFor();
+  await colleague.close();
+  await page.bringToFront();
+  await page.locator(".doubt", { hasText: earlier }).waitFor({ state: "detached", timeout: 8000 });
+  check((await mine.getByLabel("Why").inputValue()) === "it is in the chat", "a decision that was begun is gone");
+  await mine.getByRole("button", { name: "Settle it" }).click();
   await page.getByText(`${doubt} is settled: sent.`).waitFor();
+  await page.getByRole("searchbox").fill(doubt);
+  await page.keyboard.press("Enter");
+  await page.getByText("an operator says that it was sent, it is in the chat").waitFor();
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    await page.screenshot({ path: `${shots}/settled-1280-${colorScheme}.png`, fullPage: true });
+  }
 
   // River's own pages run by the policy they have.
   await page.getByRole("link", { name: "Jobs" }).click();
@@ -136,6 +190,7 @@ const pictures = async () => {
       for (const [name, path] of Object.entries(pages)) {
         await page.goto(base + path);
         await fits(page, `${name} ${width}`);
+        await readable(page, `${name} ${width} ${colorScheme}`);
         await page.screenshot({ path: `${shots}/${name}-${width}-${colorScheme}.png`, fullPage: true });
       }
       const before = await browser.newContext({ viewport: { width, height: 800 }, colorScheme });
@@ -160,8 +215,23 @@ const pictures = async () => {
   }
 };
 
+// Everything works without script, too.
+const plain = async () => {
+  const context = await browser.newContext({ javaScriptEnabled: false });
+  await login(context);
+  const page = await context.newPage();
+  await page.goto(`${base}/campaigns/${campaign}`);
+  for (const [name, then] of [["Pause", "paused"], ["Resume", "running"]]) {
+    await page.locator("summary", { hasText: name }).click();
+    await page.getByRole("button", { name: `${name} this campaign` }).click();
+    await page.getByText(`The campaign is ${then}.`).waitFor();
+  }
+  await context.close();
+};
+
 try {
   await pictures();
+  await plain();
   await walk();
 } catch (error) {
   problem(String(error.stack ?? error));

@@ -30,23 +30,51 @@
     }
   };
 
+  const alike = (a, b) =>
+    a.nodeType === b.nodeType && a.nodeName === b.nodeName && (a.id || "") === (b.id || "") && a.className === b.className &&
+    // A form that does something else is another one: what was typed into the old one was not meant for it.
+    (a.nodeName !== "FORM" || a.getAttribute("action") === b.getAttribute("action"));
+
+  // partner finds what stands for a node of the answer: the element of its id, or the next one that is like it.
+  const partner = (next, from, at) => {
+    if (next.id) return [...from.children].find((old) => old.id === next.id && old.nodeName === next.nodeName);
+    for (let old = at; old; old = old.nextSibling) {
+      if (alike(old, next)) return old;
+      if (old.id) return undefined; // not across what has a name of its own
+    }
+    return undefined;
+  };
+
   const morph = (from, to) => {
-    const before = [...from.childNodes];
-    const after = [...to.childNodes];
-    after.forEach((next, i) => {
-      const old = before[i];
+    let at = from.firstChild;
+    for (const next of [...to.childNodes]) {
+      const old = partner(next, from, at);
       if (!old) {
-        from.append(document.importNode(next, true));
-      } else if (old.nodeType !== next.nodeType || old.nodeName !== next.nodeName || (old.id || "") !== (next.id || "")) {
-        old.replaceWith(document.importNode(next, true));
-      } else if (old.nodeType === Node.TEXT_NODE) {
+        from.insertBefore(document.importNode(next, true), at);
+        continue;
+      }
+      if (next.id && old !== at) {
+        from.insertBefore(old, at);
+      } else {
+        while (at !== old) {
+          const skipped = at;
+          at = at.nextSibling;
+          skipped.remove();
+        }
+        at = old.nextSibling;
+      }
+      if (old.nodeType === Node.TEXT_NODE) {
         if (old.data !== next.data) old.data = next.data;
       } else if (old.nodeType === Node.ELEMENT_NODE) {
         attributes(old, next);
-        if (old.nodeName !== "TEXTAREA") morph(old, next);
+        morph(old, next);
       }
-    });
-    before.slice(after.length).forEach((old) => old.remove());
+    }
+    while (at) {
+      const left = at;
+      at = at.nextSibling;
+      left.remove();
+    }
   };
 
   const refresh = async () => {
