@@ -92,8 +92,8 @@ func TestRequests(t *testing.T) {
 	if c := claim(other); c.Mine || !c.Other {
 		t.Errorf("%+v", c)
 	}
-	if !claim(second).Mine {
-		t.Error("a try whose process ended blocks for ever")
+	if c := claim(second); !c.Mine || !c.Since.Equal(start) {
+		t.Errorf("a try whose process ended blocks for ever: %+v", c)
 	}
 	if alive, _ := f.store.KeepRequest(f.ctx, lost); alive {
 		t.Error("the lost one believes that it lives")
@@ -117,8 +117,8 @@ func TestRequests(t *testing.T) {
 	}
 	f.AdvanceClock(t, db.IdempotencyKept)
 	again := try()
-	if !claim(again).Mine {
-		t.Error("an answer of yesterday blocks")
+	if c := claim(again); !c.Mine || c.Since.Equal(start) {
+		t.Errorf("an answer of yesterday blocks: %+v", c)
 	}
 	if err := f.store.ForgetRequest(f.ctx, again); err != nil {
 		t.Fatal(err)

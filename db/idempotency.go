@@ -37,27 +37,30 @@ type Answer struct {
 
 // Claimed says what became of a try.
 type Claimed struct {
-	Mine   bool    // answer it, and store the answer
-	Answer *Answer // it was answered already; with neither, another try is under way
-	Other  bool    // another request has the key: the route differs
+	Mine   bool      // answer it, and store the answer
+	Since  time.Time // when the first try of it came, if it is mine
+	Answer *Answer   // it was answered already; with neither, another try is under way
+	Other  bool      // another request has the key: the route differs
 }
 
 // ClaimRequest begins a request, unless another try of it was answered or is under way. A try whose process ended is
 // taken over when its lease is over.
 func (s *Store) ClaimRequest(ctx context.Context, r Request) (Claimed, error) {
 	for range 3 { // whoever was in the way may be gone when it is looked at
-		tag, err := s.pool.Exec(ctx, `INSERT INTO idempotency_keys AS k (api_key, key, request_hash, owner, owned_until, created_at)
+		var since time.Time
+		err := s.pool.QueryRow(ctx, `INSERT INTO idempotency_keys AS k (api_key, key, request_hash, owner, owned_until, created_at)
 			VALUES ($1, $2, $3, $4, hybrid_clock() + $5::interval, hybrid_clock())
 			ON CONFLICT (api_key, key) DO UPDATE SET request_hash = excluded.request_hash, owner = excluded.owner, owned_until = excluded.owned_until,
-				status = NULL, headers = NULL, body = NULL, created_at = excluded.created_at
+				status = NULL, headers = NULL, body = NULL,
+				created_at = CASE WHEN k.created_at <= hybrid_clock() - $6::interval THEN excluded.created_at ELSE k.created_at END
 			WHERE k.created_at <= hybrid_clock() - $6::interval
-			   OR (k.status IS NULL AND k.owned_until <= hybrid_clock() AND k.request_hash = excluded.request_hash)`,
-			r.APIKey, r.Key, r.Route, r.Owner, r.Lease, IdempotencyKept)
-		if err != nil {
-			return Claimed{}, fmt.Errorf("idempotency key: %w", err)
+			   OR (k.status IS NULL AND k.owned_until <= hybrid_clock() AND k.request_hash = excluded.request_hash)
+			RETURNING created_at`, r.APIKey, r.Key, r.Route, r.Owner, r.Lease, IdempotencyKept).Scan(&since)
+		if err == nil {
+			return Claimed{Mine: true, Since: since}, nil
 		}
-		if tag.RowsAffected() == 1 {
-			return Claimed{Mine: true}, nil
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return Claimed{}, fmt.Errorf("idempotency key: %w", err)
 		}
 		var a Answer
 		var status *int

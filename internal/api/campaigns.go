@@ -165,12 +165,12 @@ func (s *Server) createCampaign(ctx context.Context, who caller, in *createInput
 // newID is a new id; under an Idempotency-Key always the same for the same request, so that a repetition completes what
 // a process left unfinished.
 func (s *Server) newID(ctx context.Context, who caller, body []byte) uuid.UUID {
-	key := infoOf(ctx).key
-	if key == "" {
+	i := infoOf(ctx)
+	if i.key == "" {
 		return uuid.Must(uuid.NewV7())
 	}
-	sum := sha256.Sum256(body)
-	return uuid.NewHash(sha256.New(), uuid.NameSpaceURL, fmt.Appendf(nil, "%s\n%s\n%x", who.key.ID, key, sum), 8)
+	name := fmt.Appendf(nil, "%s\n%s\n%d\n%x", who.key.ID, i.key, i.since.UnixMicro(), sha256.Sum256(body))
+	return uuid.NewHash(sha256.New(), uuid.NameSpaceURL, name, 8)
 }
 
 // batches divides recipients.

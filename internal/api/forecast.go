@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -195,7 +196,8 @@ func (s *Server) planOf(ctx context.Context, c db.CampaignDetail) (campaign.Load
 		Recipients: int(left), Suppressed: campaign.Suppressed{OptedOut: min(out, int(left))}, Priority: int(c.Priority), Weight: share,
 		Brief: c.BriefLength > 0, OwnTexts: c.OwnTexts,
 	}
-	s.complete(&plan, c.ScheduledFor, c.ExpiresAt, c.MaxCostPico, "")
+	// What a text costs depends on the length of its brief alone, and the brief itself is not read.
+	s.complete(&plan, c.ScheduledFor, c.ExpiresAt, c.MaxCostPico, strings.Repeat("x", c.BriefLength))
 	return plan, nil
 }
 

@@ -47,6 +47,7 @@ func (s *Server) idempotent(next http.Handler) http.Handler {
 		case err != nil:
 			writeProblem(w, r, s.storeProblem(err))
 		case claimed.Mine:
+			i.since = claimed.Since
 			s.answerOnce(w, r, next, try, sum)
 		case claimed.Answer != nil:
 			s.replay(w, r, *claimed.Answer, sum)

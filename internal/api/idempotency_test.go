@@ -53,8 +53,9 @@ func TestIdempotency(t *testing.T) {
 	}
 	upload(list+"fan-3\n").refuses(http.StatusUnprocessableEntity, "Idempotency-Key")
 	r.AdvanceClock(t, db.IdempotencyKept)
-	if next := r.do(r.a, "POST", "/v1/campaigns", createBody, "Idempotency-Key", "order-1"); next.header.Get("Idempotency-Replayed") != "" {
-		t.Error("an answer of yesterday was given")
+	next := r.do(r.a, "POST", "/v1/campaigns", createBody, "Idempotency-Key", "order-1")
+	if next.wants(http.StatusCreated); next.header.Get("Idempotency-Replayed") != "" || next.header.Get("Location") == first.header.Get("Location") {
+		t.Errorf("an answer of yesterday was given: %v", next.header)
 	}
 }
 

@@ -26,8 +26,9 @@ type info struct {
 	trace   workflow.TraceContext
 	route   string
 	caller  caller
-	key     string   // Idempotency-Key
-	problem *Problem // that it was answered with
+	key     string    // Idempotency-Key
+	since   time.Time // when the first try with that key came
+	problem *Problem  // that it was answered with
 }
 
 type infoKey struct{}
@@ -62,6 +63,9 @@ func (t *told) Write(b []byte) (int, error) {
 	t.bytes += int64(n)
 	return n, err
 }
+
+// Flush is for handlers beside the API that look for it.
+func (t *told) Flush() { _ = http.NewResponseController(t.ResponseWriter).Flush() }
 
 func (t *told) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 
@@ -102,8 +106,11 @@ func (s *Server) log(r *http.Request, i *info, answer *told, took time.Duration)
 			attributes = append(attributes, slog.String("cause", p.cause.Error()))
 		}
 	}
-	if answer.status >= 500 {
+	switch {
+	case answer.status >= 500:
 		level = slog.LevelError
+	case i.route == "/livez", i.route == "/readyz":
+		level = slog.LevelDebug
 	}
 	s.logger.LogAttrs(r.Context(), level, "request", attributes...)
 }

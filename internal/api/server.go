@@ -146,7 +146,7 @@ func New(config Config) (*Server, error) {
 }
 
 // Handler serves the API, its description, the probes and what is beside it. Use it to mount the API in another server;
-// that one then calls Drain before it shuts down.
+// that one then runs Maintain, and calls Drain before it shuts down.
 func (s *Server) Handler() http.Handler { return s.handler }
 
 // Drain makes the readiness fail and the streams end: what is left are requests that end by themselves.
@@ -171,7 +171,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	go func() { served <- server.Serve(listener) }()
 	purging, endPurge := context.WithCancel(context.WithoutCancel(ctx))
 	purged := make(chan struct{})
-	go func() { defer close(purged); s.purge(purging) }()
+	go func() { defer close(purged); s.Maintain(purging) }()
 	defer func() { endPurge(); <-purged }()
 	s.logger.Info("API started", "address", listener.Addr().String())
 	select {
@@ -193,8 +193,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	return err
 }
 
-// purge removes old answers from time to time, in each process: they take turns by skipping what is locked.
-func (s *Server) purge(ctx context.Context) {
+// Maintain removes old answers from time to time until ctx ends, in each process: they take turns by skipping what is
+// locked. Run and Serve do it by themselves.
+func (s *Server) Maintain(ctx context.Context) {
 	ticker := time.NewTicker(purgeEvery)
 	defer ticker.Stop()
 	for {

@@ -26,7 +26,7 @@ var strata = [][]string{
 	{"internal/cli"},
 	{"internal/devstack"},
 	{"worker", "internal/api", "internal/console", "internal/middleware"},
-	{"jobs", "queue", "internal/explain"},
+	{"jobs", "queue"},
 	{"internal/wording"},
 	{"internal/pgtest"},
 	{"db"},
