@@ -113,7 +113,7 @@ type AccountLine struct {
 }
 
 // accountQueuedMost is how far the parked messages of each account of a list are counted.
-const accountQueuedMost = 10_000
+const accountQueuedMost = 1000
 
 // AccountPage lists accounts by their ids, those after the given one, and says what time it is.
 func (s *Store) AccountPage(ctx context.Context, scope Scope, after string, limit int) (lines []AccountLine, now time.Time, err error) {

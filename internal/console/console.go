@@ -66,13 +66,14 @@ type Options struct {
 	ClientAddress func(*http.Request) string
 }
 
-// Console serves the pages.
+// console serves the pages.
 type console struct {
 	Options
 	sessions  *sessions
 	attempts  *attempts
 	templates map[string]*template.Template
 	matrix    fallback.Matrix
+	summary   summary
 }
 
 // New makes the console. The handler serves everything below /.

@@ -1,6 +1,10 @@
 package console
 
 import (
+	"context"
+	"sync"
+	"time"
+
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/flags"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
@@ -58,7 +62,7 @@ func (c *console) overviewPage(r *request) (err error) {
 }
 
 func (c *console) overviewOfFleet(r *request, body *overviewView) error {
-	sum, err := c.Store.Summarise(r.Context())
+	sum, err := c.summary.get(r.Context(), c.Store, c.Now())
 	if err != nil {
 		return err
 	}
@@ -109,4 +113,28 @@ func (c *console) overviewOfAccounts(r *request, body *overviewView) error {
 	}
 	body.Doubts, body.MoreDoubt = min(len(doubts), doubtsMost), len(doubts) > doubtsMost
 	return nil
+}
+
+// summaryAge is how old the numbers of the fleet may be. They are the dearest of all that pages read, and the same for
+// everybody: however many look at them, they are read once in this time.
+const summaryAge = time.Second
+
+// summary remembers the numbers of the fleet for a moment.
+type summary struct {
+	mu   sync.Mutex
+	at   time.Time
+	last db.Summary
+}
+
+func (s *summary) get(ctx context.Context, store Store, now time.Time) (db.Summary, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.at.IsZero() && now.Sub(s.at) < summaryAge && !now.Before(s.at) {
+		return s.last, nil
+	}
+	sum, err := store.Summarise(ctx)
+	if err == nil {
+		s.last, s.at = sum, now
+	}
+	return sum, err
 }
