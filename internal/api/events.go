@@ -66,6 +66,9 @@ func (s *Server) watch(ctx context.Context, who caller, in *CampaignPath) (*huma
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.Header().Set("X-Accel-Buffering", "no")
 		w.WriteHeader(http.StatusOK)
+		if r.Method == http.MethodHead {
+			return
+		}
 		st := &stream{server: s, out: w, control: http.NewResponseController(w), detail: detail}
 		st.run(r.Context(), progress)
 	}}, nil

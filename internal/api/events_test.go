@@ -83,6 +83,7 @@ func TestEvents(t *testing.T) {
 		}
 		return p
 	}
+	r.do(r.a, "HEAD", "/v1/campaigns/"+id+"/events", "") // ends, though the campaign does not
 	if p := progress("progress"); p.State != "draft" || p.Recipients != 12 {
 		t.Errorf("%+v", p)
 	}
@@ -108,6 +109,9 @@ func TestEvents(t *testing.T) {
 	}
 	if _, open := <-events; open {
 		t.Error("the stream goes on")
+	}
+	if head := r.do(r.a, "HEAD", "/v1/campaigns/"+id+"/events", ""); head.status != http.StatusOK {
+		t.Errorf("%d", head.status)
 	}
 	_, again := r.follow(r.a, id) // of a campaign that is over
 	if _, open := await(t, again, "end"); !open {

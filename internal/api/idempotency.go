@@ -109,6 +109,7 @@ func (s *Server) replay(w http.ResponseWriter, r *http.Request, stored db.Answer
 		return
 	}
 	w.Header().Set(headerReplayed, "true")
+	s.patience(w)
 	give(w, stored.Headers, stored.Status, stored.Body)
 }
 

@@ -77,7 +77,10 @@ func (s *Server) upload(ctx context.Context, who caller, in *uploadInput) (*uplo
 	defer cancel()
 	// Each batch may take as long as a request; a list as a whole may take longer.
 	control := http.NewResponseController(in.answer)
-	patient := func() { _ = control.SetReadDeadline(time.Now().Add(s.config.RequestTimeout)) }
+	patient := func() {
+		_ = control.SetReadDeadline(time.Now().Add(s.config.RequestTimeout))
+		s.patience(in.answer)
+	}
 	patient()
 	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	reader := campaign.NewReader(http.MaxBytesReader(in.answer, io.NopCloser(in.body), s.config.MaxUploadBytes), format, campaign.Limits{})

@@ -37,6 +37,7 @@ func (s *Server) routes() http.Handler {
 		i := infoOf(r.Context())
 		switch {
 		case strings.HasPrefix(r.URL.Path, "/v1/"):
+			s.patience(w)
 			v1.ServeHTTP(w, r)
 		case r.URL.Path == "/openapi.json" && reads(r):
 			i.route = r.URL.Path
@@ -50,11 +51,18 @@ func (s *Server) routes() http.Handler {
 			s.ready(w, r)
 		case s.config.Beside != nil:
 			i.route = "beside"
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // of a request before it on the connection
 			s.config.Beside.ServeHTTP(w, r)
 		default:
 			writeProblem(w, r, unknownRoute())
 		}
 	}))
+}
+
+// patience is how long a client may take from now on to accept its answer: one that takes none must not keep a
+// connection for ever.
+func (s *Server) patience(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(2 * s.config.RequestTimeout))
 }
 
 func reads(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
