@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/huntaze/hybrid-orchestrator/internal/text"
+	"github.com/huntaze/hybrid-orchestrator/internal/trace"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
@@ -68,13 +69,13 @@ type expansion struct {
 	scheduled  *time.Time
 	expires    *time.Time
 	done       int64
+	now        time.Time
 }
 
 // lock reads the campaign and says whether there is anything to do.
 func (e *expansion) lock(ctx context.Context, tx pgx.Tx, step int) (bool, error) {
-	var now time.Time
 	err := tx.QueryRow(ctx, `SELECT user_id, campaign_id, state, content, brief, own_texts, priority, scheduled_for, expires_at, hybrid_clock() FROM campaigns WHERE id = $1 FOR SHARE`, e.id).
-		Scan(&e.userID, &e.campaignID, &e.state, &e.content, &e.brief, &e.ownTexts, &e.priority, &e.scheduled, &e.expires, &now)
+		Scan(&e.userID, &e.campaignID, &e.state, &e.content, &e.brief, &e.ownTexts, &e.priority, &e.scheduled, &e.expires, &e.now)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
@@ -90,7 +91,7 @@ func (e *expansion) lock(ctx context.Context, tx pgx.Tx, step int) (bool, error)
 	}
 	switch e.state {
 	case CampaignScheduled:
-		if e.scheduled != nil && e.scheduled.After(now) {
+		if e.scheduled != nil && e.scheduled.After(e.now) {
 			return false, nil
 		}
 		_, err := tx.Exec(ctx, `UPDATE campaigns SET state = 'running', changed_at = hybrid_clock(), started_at = hybrid_clock() WHERE id = $1`, e.id)
@@ -126,7 +127,7 @@ const sourceAPI = "campaign API"
 func (e *expansion) delivery(line int64, r Recipient) workflow.Delivery {
 	m := workflow.Message{
 		WorkflowID: fmt.Sprintf("%s-%d", e.id, line), UserID: e.userID, RecipientID: r.ID, CampaignID: e.campaignID, Content: e.content, Brief: e.brief,
-		Priority: e.priority, MaxRetries: workflow.DefaultMaxRetries, MergeFields: r.Fields, OwnText: e.ownTexts,
+		Priority: e.priority, MaxRetries: workflow.DefaultMaxRetries, MergeFields: r.Fields, OwnText: e.ownTexts, Trace: trace.New(e.now),
 	}
 	if e.scheduled != nil {
 		m.NotBefore = *e.scheduled

@@ -262,10 +262,10 @@ func (p *planning) choose(i int, t *plannedText, step PlanStep) fallback.Next {
 	return next
 }
 
-// affords says whether a call may begin within the day's budget, whatever those under way will cost. A target whose
+// affords says whether a call may begin within its campaign's and the day's budget, whatever those under way will cost. A target whose
 // price nobody knows can't be kept within one.
 func (p *planning) affords(t *plannedText, name provider.Name) bool {
-	if p.config.DailyBudget == 0 {
+	if p.config.DailyBudget == 0 && t.maxCost == nil {
 		return true
 	}
 	call := t.call()
@@ -275,6 +275,19 @@ func (p *planning) affords(t *plannedText, name provider.Name) bool {
 	most := p.config.Estimate(name, call).PicoUSD
 	if most == nil {
 		return false
+	}
+	if t.maxCost != nil {
+		if t.cost+*most > *t.maxCost {
+			return false
+		}
+		for _, other := range p.texts { // of the same campaign, in the same transaction
+			if other.userID == t.userID && other.campaignID == t.campaignID {
+				other.cost += *most
+			}
+		}
+	}
+	if p.config.DailyBudget == 0 {
+		return true
 	}
 	underWay := 0
 	for _, n := range p.underWay {

@@ -38,6 +38,8 @@ type plannedText struct {
 	progress   fallback.Progress
 	campaign   CampaignState // empty: it belongs to none
 	disabled   bool          // by the flag planning_enabled
+	maxCost    *int64        // pico-USD that the texts of its campaign may cost; nil: no limit
+	cost       int64         // that they have cost so far, read only where there is a limit
 	open       *openCall
 }
 
@@ -82,7 +84,8 @@ func (p *planning) read(ctx context.Context, tx pgx.Tx) error {
 		p.texts[t.id] = t
 		return nil
 	}), `SELECT id, user_id, campaign_id, workflow, brief, fields, recipient, template, state, step, attempts, due_at, waits_for, body, why, source, reason,
-			current_provider, provider_states, fallback_history, retry_attempts, checkpoint_data, NOT planning_enabled(user_id)
+			current_provider, provider_states, fallback_history, retry_attempts, checkpoint_data, NOT planning_enabled(user_id),
+			(SELECT c.max_cost_pico FROM campaigns c WHERE c.user_id = texts.user_id AND c.campaign_id = texts.campaign_id LIMIT 1)
 		FROM texts WHERE id = ANY($1) ORDER BY id FOR UPDATE`, ids)
 	st.query("open calls", func(rows pgx.Rows) error {
 		for rows.Next() {
@@ -119,14 +122,42 @@ func (p *planning) read(ctx context.Context, tx pgx.Tx) error {
 	}, `SELECT target, count(*) FROM plan_attempts WHERE state = 'executing' AND target = ANY($1) AND deadline > hybrid_clock() - $2::interval GROUP BY target`, targets, planSlack)
 	st.query("spent today", into(pgx.RowTo[int64], func(pico int64) error { p.spent = pico; return nil }),
 		`SELECT pico_usd FROM provider_days WHERE day = (hybrid_clock() AT TIME ZONE 'UTC')::date`)
-	return st.run(ctx, tx)
+	if err := st.run(ctx, tx); err != nil {
+		return err
+	}
+	return p.readCampaignCosts(ctx, tx)
+}
+
+// readCampaignCosts adds up what the texts of campaigns with a limit have cost, and what the calls under way may.
+func (p *planning) readCampaignCosts(ctx context.Context, tx pgx.Tx) error {
+	for _, t := range p.texts {
+		if t.maxCost == nil || t.state != textPlanning {
+			continue
+		}
+		var underWay int64
+		err := tx.QueryRow(ctx, `SELECT (SELECT coalesce(sum(pico_usd), 0)::bigint FROM provider_costs WHERE user_id = $1 AND campaign_id = $2 AND campaign_id <> ''),
+			(SELECT count(*) FROM texts o JOIN plan_attempts a ON a.text = o.id AND a.state = 'executing' WHERE o.user_id = $1 AND o.campaign_id = $2 AND o.state = 'planning')`,
+			t.userID, t.campaignID).Scan(&t.cost, &underWay)
+		if err != nil {
+			return fmt.Errorf("cost of the campaign: %w", err)
+		}
+		if underWay > 0 {
+			for name := range p.config.Targets {
+				if most := p.config.Estimate(name, t.call()).PicoUSD; most != nil {
+					t.cost += underWay * *most
+					break
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func scanText(row pgx.CollectableRow) (*plannedText, error) {
 	var t plannedText
 	var states, history, retries, checkpoint []byte
 	err := row.Scan(&t.id, &t.userID, &t.campaignID, &t.workflow, &t.brief, &t.fields, &t.recipient, &t.template, &t.state, &t.step, &t.attempts, &t.dueAt,
-		&t.waitsFor, &t.body, &t.why, &t.source, &t.reason, &t.progress.Current, &states, &history, &retries, &checkpoint, &t.disabled)
+		&t.waitsFor, &t.body, &t.why, &t.source, &t.reason, &t.progress.Current, &states, &history, &retries, &checkpoint, &t.disabled, &t.maxCost)
 	if err != nil {
 		return nil, err
 	}

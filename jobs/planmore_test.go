@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider"
@@ -287,4 +288,29 @@ func (s *stoppingWriter) Write(ctx context.Context, call db.PlanCall, since time
 	end := s.writers.Write(ctx, call, since)
 	s.stopping = len(s.called()) == 1
 	return end
+}
+
+// maxCostUsd of a campaign: its texts wait when the money is spent, whatever else there is.
+func TestCampaignsOwnBudget(t *testing.T) {
+	t.Parallel()
+	w := newWriters(t, writerOptions{})
+	most := *w.author.Estimate(provider.Azure, db.PlanCall{Template: w.author.Template(), Brief: "Thank them for a year."}).PicoUSD + 1
+	campaign := db.NewCampaign{ID: uuid.New(), UserID: "creator", Name: "Spring", Brief: "Thank them for a year.", OwnTexts: true, Priority: 3, Share: 1, MaxCostPico: &most, CreatedBy: "test"}
+	if err := w.store.CreateCampaign(t.Context(), campaign); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.store.AddRecipients(t.Context(), campaign.ID, []db.Recipient{{ID: "fan-1"}, {ID: "fan-2"}, {ID: "fan-3"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.store.ChangeCampaign(t.Context(), campaign.ID, func(db.CampaignState) (db.CampaignState, error) { return db.CampaignRunning, nil }, "test"); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := w.store.Expand(t.Context(), campaign.ID, 1); err != nil || done.Made != 3 {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	w.ingest(briefed(1)) // of no campaign
+	w.run(4)
+	if ready, waiting := w.number(`SELECT count(*) FROM texts WHERE state = 'ready'`), w.number(`SELECT count(*) FROM texts WHERE waits_for = 'budget_exceeded'`); ready != 2 || waiting != 2 || len(w.called()) != 2 {
+		t.Errorf("%d texts ready, %d wait, calls %v", ready, waiting, w.called())
+	}
 }
