@@ -76,7 +76,7 @@ type console struct {
 	summary   summary
 }
 
-// New makes the console. The handler serves everything below /.
+// New makes the console. The handler serves everything below /: mount it beside the API, on the same host.
 func New(options Options) (http.Handler, error) {
 	switch {
 	case options.Store == nil:

@@ -7,11 +7,15 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"time"
 )
 
 // contentPolicy lets a page use the console's own files and nothing else: no inline script or style, no frame, no form
 // that goes elsewhere.
 const contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+// formTimeout is how long a request may take to come in.
+const formTimeout = 30 * time.Second
 
 // withHeaders sets on every answer what browsers must obey.
 func withHeaders(next http.Handler) http.Handler {
@@ -24,6 +28,8 @@ func withHeaders(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
+		// A form comes at once, or somebody holds a connection. Of a writer that has no deadlines it is not asked.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(formTimeout))
 		next.ServeHTTP(w, r)
 	})
 }
