@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
@@ -36,4 +37,18 @@ func OpenStore(ctx context.Context, databaseURL string, connections int, config 
 		return nil, nil, fmt.Errorf("river: %w", err)
 	}
 	return db.NewStore(pool, jobs.NewEnqueuer(client), config), pool.Close, nil
+}
+
+// OpenRiver opens a client of River that works nothing, for its pages. Call close at the end.
+func OpenRiver(ctx context.Context, databaseURL string, connections int) (client *river.Client[pgx.Tx], close func(), err error) {
+	pool, err := db.OpenForRiver(ctx, databaseURL, connections, "huntaze river pages")
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err = river.NewClient(riverpgxv5.New(pool), &river.Config{Schema: db.RiverSchema, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		pool.Close()
+		return nil, nil, fmt.Errorf("river: %w", err)
+	}
+	return client, pool.Close, nil
 }

@@ -50,6 +50,22 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 	})
 }
 
+// ErrKeyRefused: a key is not known, or not valid any more.
+var ErrKeyRefused = errors.New("the API key is not valid")
+
+// Authenticate says whose a key is, for what stands beside the API. An error that is not ErrKeyRefused means that nobody
+// can say now.
+func (s *Server) Authenticate(ctx context.Context, key string) (db.APIKey, error) {
+	who, refused := s.identify(ctx, "Bearer "+key)
+	switch {
+	case refused == nil:
+		return who.key, nil
+	case refused.Status == http.StatusUnauthorized:
+		return db.APIKey{}, ErrKeyRefused
+	}
+	return db.APIKey{}, refused
+}
+
 func unauthorized(reason string) *Problem {
 	return problem(http.StatusUnauthorized, codeUnauthorized, "the request needs the key of somebody who may do this", FieldError{"header", "Authorization", reason, "send Authorization: Bearer huntaze_…; huntaze apikey create makes a key"})
 }

@@ -64,6 +64,8 @@ type Config struct {
 	HeartbeatEvery  time.Duration
 	// TextCost is what a text from a brief is likely to cost, in pico-USD; false if nobody knows. Nil: nobody does.
 	TextCost func(brief string) (pico int64, known bool)
+	// Before stands in front of everything: the middleware that hands some requests to another orchestrator. Nil: nothing.
+	Before func(http.Handler) http.Handler
 	// Beside answers what is not the API's: a console, for example. Nil: nothing else is served.
 	Beside http.Handler
 	Logger *slog.Logger
@@ -142,6 +144,9 @@ func New(config Config) (*Server, error) {
 	s := &Server{config: config, store: config.Store, logger: config.Logger, rates: newRates(config.RatePerSecond), streams: make(chan struct{}, config.MaxStreams)}
 	s.drain, s.stop = context.WithCancel(context.Background())
 	s.handler = s.routes()
+	if config.Before != nil {
+		s.handler = config.Before(s.handler)
+	}
 	return s, nil
 }
 

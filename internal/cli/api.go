@@ -7,51 +7,35 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/api"
 	"github.com/huntaze/hybrid-orchestrator/internal/config"
 	"github.com/huntaze/hybrid-orchestrator/internal/cost"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider"
-	"github.com/huntaze/hybrid-orchestrator/worker"
 )
 
 func (a *app) apiCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "api",
-		Short: "Serve the campaign API; any number may run",
-		Long: `Serve the campaign API on HTTP_ADDR, which is on this machine only unless it is set: /v1, its description
-/openapi.json, and the probes /livez and /readyz. It sends nothing itself: workers do.
+		Short: "Serve the campaign API and the console; any number may run",
+		Long: `Serve on HTTP_ADDR, which is on this machine only unless it is set: the campaign API (/v1), its description
+/openapi.json, the console for people (/), River UI (/river, admins, read only), and the probes /livez and /readyz. It
+sends nothing itself: workers do.
 
 Any number of them may run beside each other. SIGTERM ends the event streams, finishes the other requests and
 ends the process within SHUTDOWN_TIMEOUT. Callers need a key: huntaze apikey create.`,
 		Example: "  DATABASE_URL=postgres://… huntaze api\n  HTTP_ADDR=:8080 huntaze api",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.load("DATABASE_URL")
+			cfg, environ, err := a.environment("DATABASE_URL")
 			if err != nil {
 				return err
 			}
-			settings, err := apiConfig(cfg, a.version)
-			if err != nil {
-				return misused(err)
-			}
-			settings.Logger = newLogger(cfg, a.err)
-			store, closeStore, err := worker.OpenStore(cmd.Context(), cfg.DatabaseURL.Reveal(), cfg.DatabaseMaxConnections, db.Config{
-				Timing: db.Timing{Reservation: cfg.SendReservation, CallTimeout: cfg.GatewayTimeout, Settle: cfg.GatewaySettle}, Worker: apiName(),
-			})
+			s, err := newService(cmd.Context(), cfg, environ, a.version, newLogger(cfg, a.err))
 			if err != nil {
 				return err
 			}
-			defer closeStore()
-			if err := seedLimits(cmd.Context(), cfg, store); err != nil { // forecasts need them, and this may be the fleet's first process
-				return err
-			}
-			settings.Store = store
-			server, err := api.New(settings)
-			if err != nil {
-				return err
-			}
-			return server.Run(cmd.Context())
+			defer s.close()
+			return s.run(cmd.Context(), s.server.Run)
 		},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -45,7 +46,7 @@ everything is while it runs.`,
 			if runFor < 0 {
 				return misused(fmt.Errorf("--for %s: give a time that is not negative", runFor))
 			}
-			cfg, err := a.load() // never with what a running stack left: dev is who starts it
+			cfg, environ, err := a.environment() // never with what a running stack left: dev is who starts it
 			if err != nil {
 				return err
 			}
@@ -60,7 +61,7 @@ everything is while it runs.`,
 				return misused(err)
 			}
 			session := devstack.Session{
-				Options: a.devOptions(cfg), Out: a.out, Plain: plain, NoSample: noSample, For: runFor, Environ: os.Getenv,
+				Options: a.devOptions(cfg, environ), Out: a.out, Plain: plain, NoSample: noSample, For: runFor, Environ: os.Getenv,
 			}
 			for _, client := range providers.Clients {
 				session.Targets = append(session.Targets, client.Target())
@@ -87,21 +88,35 @@ everything is while it runs.`,
 	return command
 }
 
-func (a *app) devOptions(cfg config.Config) devstack.Options {
+// withAddresses is a configuration that leads to the parts of a stack.
+func withAddresses(cfg config.Config, at devstack.Addresses) config.Config {
+	cfg.DatabaseURL, cfg.SQSEndpoint, cfg.GatewayURL = config.Secret(at.DatabaseURL), at.SQSEndpoint, at.GatewayURL
+	if at.ProviderURL != "" {
+		cfg.AzureAuth, cfg.AzureEndpoint, cfg.AzureAPIKey, cfg.AzureDeployment, cfg.AzureModel = "key", at.ProviderURL, devstack.SimulatedKey, devstack.SimulatedDeployment, devstack.SimulatedModel
+		cfg.OpenAIBaseURL, cfg.OpenAIAPIKey, cfg.OpenAIModel = devstack.OpenAIBaseURL(at.ProviderURL), devstack.SimulatedKey, devstack.SimulatedModel
+	}
+	return cfg
+}
+
+func (a *app) devOptions(cfg config.Config, environ map[string]string) devstack.Options {
 	return devstack.Options{
 		Addresses:     devstack.Addresses{DatabaseURL: cfg.DatabaseURL.Reveal(), SQSEndpoint: cfg.SQSEndpoint, GatewayURL: cfg.GatewayURL},
 		FirstProvider: cfg.ProviderPrimary,
 		DataDir:       cfg.DataDir, AdminAddr: cfg.AdminAddr, Region: cfg.AWSRegion, Queue: queueConfig(cfg),
 		Environment: map[string]string{"GATEWAY_TOKEN": cfg.GatewayToken.Reveal()},
 		LogLevel:    cfg.LogLevel, LogJSON: cfg.LogFormat != "text",
-		Worker: func(name string, at devstack.Addresses, logger *slog.Logger) (worker.Config, error) {
-			cfg := cfg
-			cfg.DatabaseURL, cfg.SQSEndpoint, cfg.GatewayURL = config.Secret(at.DatabaseURL), at.SQSEndpoint, at.GatewayURL
-			if at.ProviderURL != "" {
-				cfg.AzureAuth, cfg.AzureEndpoint, cfg.AzureAPIKey, cfg.AzureDeployment, cfg.AzureModel = "key", at.ProviderURL, devstack.SimulatedKey, devstack.SimulatedDeployment, devstack.SimulatedModel
-				cfg.OpenAIBaseURL, cfg.OpenAIAPIKey, cfg.OpenAIModel = devstack.OpenAIBaseURL(at.ProviderURL), devstack.SimulatedKey, devstack.SimulatedModel
+		HTTPAddr: cfg.HTTPAddr,
+		API: func(ctx context.Context, at devstack.Addresses, logger *slog.Logger) (devstack.API, error) {
+			service, err := newService(ctx, withAddresses(cfg, at), environ, a.version, logger)
+			if err != nil {
+				return devstack.API{}, err
 			}
-			settings, err := workerConfig(context.Background(), cfg, logger)
+			return devstack.API{Close: service.close, Serve: func(ctx context.Context, listener net.Listener) error {
+				return service.run(ctx, func(ctx context.Context) error { return service.server.Serve(ctx, listener) })
+			}}, nil
+		},
+		Worker: func(name string, at devstack.Addresses, logger *slog.Logger) (worker.Config, error) {
+			settings, err := workerConfig(context.Background(), withAddresses(cfg, at), logger)
 			settings.Name = name
 			return settings, err
 		},

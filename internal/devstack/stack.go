@@ -39,6 +39,9 @@ type Options struct {
 	LogJSON       bool
 	// Worker is the configuration of a member of the fleet; the stack only changes its admin address, its long poll and its observer.
 	Worker func(name string, at Addresses, logger *slog.Logger) (worker.Config, error)
+	// API builds the campaign API with the console; nil: there is none.
+	API      func(ctx context.Context, at Addresses, logger *slog.Logger) (API, error)
+	HTTPAddr string // where it listens, if that is free
 	// Hurry is closed when a stop shall no longer wait for the workers; may be nil.
 	Hurry <-chan struct{}
 	// Started is told of each part when it is there; may be nil.
@@ -67,6 +70,8 @@ type Stack struct {
 	database  *database
 	fleet     *fleet
 	cleanups  []cleanup
+	apiURL    string
+	apiKey    string
 	wanted    limit.Rules // of an account, by the environment
 	limits    limits      // by the database
 	startedAt time.Time
@@ -89,7 +94,7 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 		return nil, errors.New("AWS_ENDPOINT_URL_SQS is AWS itself: the simulated gateway would take the messages of its queues for sent; set GATEWAY_URL, or leave AWS_ENDPOINT_URL_SQS out")
 	}
 	for _, start := range []func(context.Context) error{
-		s.openFolder, s.startGateway, s.startProviders, s.startQueues, s.startDatabase, s.openDatabase, s.startFleet, s.tellOthers,
+		s.openFolder, s.startGateway, s.startProviders, s.startQueues, s.startDatabase, s.openDatabase, s.startFleet, s.startAPI, s.tellOthers,
 	} {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
@@ -245,7 +250,7 @@ func (s *Stack) tellOthers(context.Context) error {
 	variables := map[string]string{
 		"DATABASE_URL": s.at.DatabaseURL, "AWS_ENDPOINT_URL_SQS": s.at.SQSEndpoint, "GATEWAY_URL": s.at.GatewayURL, "AWS_REGION": s.options.Region,
 		"SQS_QUEUE": s.options.Queue.Queue, "SQS_RETRY_QUEUE": cmp.Or(s.options.Queue.RetryQueue, "off"), "SQS_DLQ": s.options.Queue.DeadLetterQueue,
-		"ADMIN_ADDR": s.fleet.adminAddrs()[0],
+		"ADMIN_ADDR": s.fleet.adminAddrs()[0], "HUNTAZE_API_URL": s.apiURL, "HUNTAZE_API_KEY": s.apiKey,
 	}
 	if s.providers != nil {
 		for name, value := range map[string]string{

@@ -95,6 +95,10 @@ func (r *run) report() []string {
 	if written != nil {
 		text = append(text, "  "+r.Command+" explain "+written.key.WorkflowID, "      how its text was written: by whom, after what, and at which cost")
 	}
+	if r.stack.apiURL != "" {
+		text = append(text, "  "+r.stack.apiURL, "      the console; log in with the key "+r.stack.apiKey,
+			"  "+r.Command+" campaign create --help", "      a campaign of your own, from a terminal")
+	}
 	return append(text, "  curl http://"+addrs[0]+"/metrics", "      what a worker counts; /readyz says how it is",
 		"This keeps running until Ctrl-C.", "")
 }
