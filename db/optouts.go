@@ -23,12 +23,19 @@ func scanOptOut(row pgx.CollectableRow) (o OptOut, err error) {
 	return o, row.Scan(&o.UserID, &o.RecipientID, &o.Reason, &o.CreatedAt, &o.CreatedBy)
 }
 
-// OptOut notes that a recipient wants nothing more: no call that has not begun yet begins any more. Who opted out
-// already stays so, as it was written first.
+// sendsSwitch is the lock that a transaction which is about to start sends holds, see hold_sends_switch in the migrations.
+const sendsSwitch = 7527043798650941028
+
+// OptOut notes that a recipient wants nothing more: once it returns, no call that has not begun yet begins any more. Who
+// opted out already stays so, as it was written first.
 func (s *Store) OptOut(ctx context.Context, o OptOut) (OptOut, error) {
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `INSERT INTO opt_outs (user_id, recipient_id, reason, created_at, created_by) VALUES ($1, $2, $3, hybrid_clock(), $4) ON CONFLICT DO NOTHING`,
 			o.UserID, o.RecipientID, o.Reason, o.CreatedBy); err != nil {
+			return err
+		}
+		// Those that read before this was written are waited for; those that come read it.
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(sendsSwitch)); err != nil {
 			return err
 		}
 		rows, err := tx.Query(ctx, `SELECT user_id, recipient_id, reason, created_at, created_by FROM opt_outs WHERE user_id = $1 AND recipient_id = $2`, o.UserID, o.RecipientID)
