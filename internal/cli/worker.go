@@ -30,7 +30,7 @@ intake, what is in flight is finished, and the process ends within SHUTDOWN_TIME
 		Example: "  DATABASE_URL=postgres://… GATEWAY_URL=http://… huntaze worker",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.load("DATABASE_URL", "GATEWAY_URL")
+			cfg, environ, err := a.environment("DATABASE_URL", "GATEWAY_URL")
 			if err != nil {
 				return err
 			}
@@ -39,6 +39,11 @@ intake, what is in flight is finished, and the process ends within SHUTDOWN_TIME
 			if err != nil {
 				return misused(err)
 			}
+			end, err := withFlags(&settings, cfg, environ, logger)
+			if err != nil {
+				return misused(err)
+			}
+			defer end()
 			w, err := worker.New(cmd.Context(), settings)
 			if err != nil {
 				return err
