@@ -88,5 +88,5 @@ func (s *Store) wake(ctx context.Context, tx pgx.Tx, userID string) error {
 	if err != nil {
 		return fmt.Errorf("wake account: %w", err)
 	}
-	return s.enqueuer.EnqueueTx(ctx, tx, []Job{{Kind: workflow.StepRelease, UserID: userID, At: at}})
+	return s.enqueuer.EnqueueTx(ctx, tx, []Job{{Kind: workflow.StepRelease, UserID: userID, At: at, Due: true}})
 }

@@ -205,7 +205,7 @@ func (s *Store) wakeUnwoken(ctx context.Context, r *Reconciled) error {
 			return err
 		}
 		jobs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Job, error) {
-			j := Job{Kind: workflow.StepRelease}
+			j := Job{Kind: workflow.StepRelease, Due: true}
 			return j, row.Scan(&j.UserID, &j.At)
 		})
 		if err != nil || len(jobs) == 0 {

@@ -77,7 +77,7 @@ func (s *Store) WakeWaiting(ctx context.Context, userID string) (woken int, err 
 				return fmt.Errorf("wake accounts: %w", err)
 			}
 			jobs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Job, error) {
-				j := Job{Kind: workflow.StepRelease}
+				j := Job{Kind: workflow.StepRelease, Due: true}
 				return j, row.Scan(&j.UserID, &j.At)
 			})
 			if err != nil {

@@ -31,6 +31,7 @@ type Job struct {
 	UserID   string            // release: the account
 	Priority workflow.Priority // send, plan
 	At       time.Time         // not before; zero: at once
+	Due      bool              // release: at once although it is named by a time, which is now
 }
 
 // Enqueuer writes jobs in the caller's transaction.

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
@@ -31,8 +32,12 @@ func (e *Enqueuer) EnqueueTx(ctx context.Context, tx pgx.Tx, steps []db.Job) err
 			return err
 		}
 		params[i].Args = args
-		if !step.At.IsZero() || step.Priority != 0 {
-			params[i].InsertOpts = &river.InsertOpts{ScheduledAt: step.At, Priority: int(step.Priority)}
+		at := step.At
+		if step.Due {
+			at = time.Time{} // a time that has come would still wait for River's scheduler, which runs every 5 s
+		}
+		if !at.IsZero() || step.Priority != 0 {
+			params[i].InsertOpts = &river.InsertOpts{ScheduledAt: at, Priority: int(step.Priority)}
 		}
 	}
 	if _, err := e.client.InsertManyFastTx(ctx, tx, params); err != nil {

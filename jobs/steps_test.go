@@ -41,6 +41,7 @@ func TestEnqueueEveryStep(t *testing.T) {
 		{Kind: workflow.StepSend, Workflow: workflowID, Sequence: 3, UserID: "creator-7", Priority: workflow.PriorityUrgent},
 		{Kind: workflow.StepSend, Workflow: workflowID, Sequence: 4},
 		{Kind: workflow.StepRelease, UserID: "creator-7", At: at},
+		{Kind: workflow.StepRelease, UserID: "creator-8", At: at, Due: true},
 		{Kind: workflow.StepResolve, Workflow: workflowID, Sequence: 3, At: at},
 		{Kind: workflow.StepResolve, Workflow: workflowID, Sequence: 5},
 	})
@@ -51,6 +52,7 @@ func TestEnqueueEveryStep(t *testing.T) {
 		{Args: jobs.SendArgs{Workflow: workflowID, Sequence: 3}, InsertOpts: &river.InsertOpts{Priority: 1}},
 		{Args: jobs.SendArgs{Workflow: workflowID, Sequence: 4}},
 		{Args: jobs.ReleaseArgs{UserID: "creator-7", WakeAt: at}, InsertOpts: &river.InsertOpts{ScheduledAt: at}},
+		{Args: jobs.ReleaseArgs{UserID: "creator-8", WakeAt: at}},
 		{Args: jobs.ResolveArgs{Workflow: workflowID, Sequence: 3}, InsertOpts: &river.InsertOpts{ScheduledAt: at}},
 		{Args: jobs.ResolveArgs{Workflow: workflowID, Sequence: 5}},
 	}
