@@ -59,16 +59,14 @@ func (s *Store) SetCampaignState(ctx context.Context, userID, campaignID string,
 // replan writes jobs for the texts of a campaign that goes on, or ends. A text that was not waiting for it loses
 // nothing: its old job finds that it is not the live one.
 func (s *Store) replan(ctx context.Context, tx pgx.Tx, userID, campaignID string) error {
-	rows, err := tx.Query(ctx, `UPDATE texts SET step = step + 1, due_at = hybrid_clock(), waits_for = '', updated_at = hybrid_clock()
-		WHERE id IN (SELECT id FROM texts WHERE user_id = $1 AND campaign_id = $2 AND state = 'planning' ORDER BY id FOR UPDATE)
-		RETURNING id, step`, userID, campaignID)
+	rows, err := tx.Query(ctx, `UPDATE texts t SET step = t.step + 1, due_at = hybrid_clock(), waits_for = '', updated_at = hybrid_clock()
+		FROM (SELECT id, waits_for, updated_at FROM texts WHERE user_id = $1 AND campaign_id = $2 AND state = 'planning' ORDER BY id FOR UPDATE) o
+		WHERE t.id = o.id
+		RETURNING t.id, t.step, o.waits_for, o.updated_at, `+traceOfText("t.id"), userID, campaignID)
 	if err != nil {
 		return fmt.Errorf("texts of the campaign: %w", err)
 	}
-	jobs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Job, error) {
-		j := Job{Kind: workflow.StepPlan}
-		return j, row.Scan(&j.Text, &j.Sequence)
-	})
+	jobs, err := pgx.CollectRows(rows, scanReplanned)
 	if err != nil {
 		return fmt.Errorf("texts of the campaign: %w", err)
 	}

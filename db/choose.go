@@ -19,8 +19,9 @@ import (
 type winner struct {
 	record    record
 	account   *account
-	slots     []int // one for each rule of the account
-	recipient []int // one for each rule of the recipient
+	slots     []int     // one for each rule of the account
+	recipient []int     // one for each rule of the recipient
+	tokenBack time.Time // when a token that it could have taken came back; zero: there was one all the time
 }
 
 // deferral is a message whose recipient has no token: it goes behind the others until one may be free.
@@ -115,10 +116,11 @@ func (c *choice) add(a *account, recipients map[string]*recipient, now time.Time
 			to.hopeful.Take(now, atBest)
 			recipientSlots = slots
 		}
+		tokenBack := a.bucket.Returned(now)
 		slots, _ := a.bucket.Take(now, until) // wanted was counted under the same lock: there is one
 		a.hopeful.Take(now, atBest)
 		a.released++
-		c.winners = append(c.winners, winner{record: r, account: a, slots: slots, recipient: recipientSlots})
+		c.winners = append(c.winners, winner{record: r, account: a, slots: slots, recipient: recipientSlots, tokenBack: tokenBack})
 	}
 	a.planNext(waiting, now)
 }
@@ -179,7 +181,8 @@ func (s *Store) writeChoice(ctx context.Context, tx pgx.Tx, accounts []*account,
 		sequence := w.record.sequence + 1
 		moves.add(w.record, next, sequence)
 		for range steps {
-			jobs = append(jobs, Job{Kind: workflow.StepSend, Workflow: w.record.id, Sequence: sequence, Priority: w.record.priority})
+			jobs = append(jobs, Job{Kind: workflow.StepSend, Workflow: w.record.id, Sequence: sequence, Priority: w.record.priority,
+				Trace: traceOf(w.record.trace), Waits: w.waited(now)})
 		}
 	}
 	for _, a := range accounts {

@@ -20,8 +20,9 @@ const expandMost = 1000
 // Expanded says what an Expand did.
 type Expanded struct {
 	Made     int
-	More     bool       // there are more recipients: ask again
-	Released []Released // accounts whose messages were looked at in the same transaction
+	More     bool                    // there are more recipients: ask again
+	Released []Released              // accounts whose messages were looked at in the same transaction
+	Traces   []workflow.TraceContext // of the messages that it made
 }
 
 // Expand turns the next recipients of a campaign into messages, in one transaction with the note how far it got:
@@ -47,6 +48,11 @@ func (s *Store) Expand(ctx context.Context, campaign uuid.UUID, step int) (Expan
 				return err
 			}
 			done.Made, done.Released = len(batch), result.Released
+			for i, answer := range result.Answers {
+				if answer.Outcome == workflow.IntakeAccepted {
+					done.Traces = append(done.Traces, in.trace(i))
+				}
+			}
 		}
 		done.More = len(batch) == expandMost
 		_, err = tx.Exec(ctx, `UPDATE campaign_expansions SET done = greatest(done, $2), due_at = CASE WHEN $3 THEN hybrid_clock() END WHERE campaign = $1`, campaign, last, done.More)

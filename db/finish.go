@@ -279,7 +279,7 @@ func (f *finishing) transition(c closedAttempt, r record) (workflow.State, error
 	for _, step := range steps {
 		switch step.Kind {
 		case workflow.StepResolve:
-			f.jobs = append(f.jobs, Job{Kind: workflow.StepResolve, Workflow: r.id, Sequence: c.Sequence, At: step.At})
+			f.jobs = append(f.jobs, Job{Kind: workflow.StepResolve, Workflow: r.id, Sequence: c.Sequence, At: step.At, Trace: traceOf(r.trace)})
 		case workflow.StepRelease:
 			c.finished.Next = max(0, step.At.Sub(c.endedAt)) // the durable wake-up follows in queueRequeued
 		}

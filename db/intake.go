@@ -207,6 +207,13 @@ func (in *intake) key(i int) workflow.Key {
 	return k
 }
 
+// trace is a delivery's trace context, as its workflow keeps it.
+func (in *intake) trace(i int) workflow.TraceContext {
+	m := in.batch[i].Message
+	m.Trace.UserID, m.Trace.WorkflowID = in.users[i], m.WorkflowID
+	return m.Trace
+}
+
 func (in *intake) queueCampaigns(st *statements, order []int) {
 	users, campaignUsers, campaigns := []string{}, []string{}, []string{}
 	seen := map[[2]string]bool{}
@@ -248,9 +255,7 @@ func (in *intake) queueWorkflows(st *statements, order []int) {
 		state := workflow.Begin(m, in.now)
 		providerStates, _ := json.Marshal(state.ProviderStates)
 		retryAttempts, _ := json.Marshal(state.RetryAttempts)
-		trace := m.Trace
-		trace.UserID, trace.WorkflowID = in.users[i], m.WorkflowID
-		traceContext, _ := json.Marshal(trace)
+		traceContext, _ := json.Marshal(in.trace(i))
 		var extra *string
 		if len(m.Extra) > 0 {
 			text := string(m.Extra)

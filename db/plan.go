@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -155,7 +156,7 @@ func (p *planning) decide(i int) {
 	case step.Ended != nil:
 		next = p.end(t, open, step.Ended)
 	case open != nil && p.now.Before(open.deadline.Add(planSlack)):
-		p.later(t, open.deadline.Add(planSlack), t.waitsFor) // another process makes the call, or died of it
+		p.later(t, open.deadline.Add(planSlack), t.waitsFor, step.Trace) // another process makes the call, or died of it
 		return
 	case open != nil:
 		p.lose(t, open)
@@ -334,9 +335,9 @@ func (p *planning) settle(i int, t *plannedText, next fallback.Next) {
 			t.dueAt, t.waitsFor = next.Until, next.Reason
 			return
 		}
-		p.later(t, next.Until, next.Reason)
+		p.later(t, next.Until, next.Reason, p.steps[i].Trace)
 	case doHandOver:
-		p.later(t, p.now, "")
+		p.later(t, p.now, "", p.steps[i].Trace)
 	case doPark:
 		t.step++
 		t.dueAt, t.waitsFor = p.now, next.Reason
@@ -363,8 +364,12 @@ func (p *planning) settle(i int, t *plannedText, next fallback.Next) {
 }
 
 // later leaves a text to another job.
-func (p *planning) later(t *plannedText, at time.Time, reason string) {
+func (p *planning) later(t *plannedText, at time.Time, reason string, trace workflow.TraceContext) {
 	t.step++
 	t.dueAt, t.waitsFor = at, reason
-	p.jobs = append(p.jobs, Job{Kind: workflow.StepPlan, Text: t.id, Sequence: t.step, At: at})
+	var waits []workflow.Waited
+	if at.After(p.now) {
+		waits = []workflow.Waited{{Reason: cmp.Or(reason, string(WaitsForAnswer)), Since: p.now}}
+	}
+	p.jobs = append(p.jobs, Job{Kind: workflow.StepPlan, Text: t.id, Sequence: t.step, At: at, Trace: trace, Waits: waits})
 }

@@ -45,6 +45,7 @@ type PlanStep struct {
 	Ended  *PlanEnd                        // the call that this process was told to make, and made
 	Delays map[provider.Name]time.Duration // how long this process' own pace keeps it from a target
 	NoCall bool                            // leave the next call to another job
+	Trace  workflow.TraceContext           // that its job carries; the next job of the text gets it
 }
 
 // PlanEnd says how a call ended.

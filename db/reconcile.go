@@ -111,13 +111,16 @@ func (s *Store) askUnasked(ctx context.Context, r *Reconciled) error {
 		rows, err := tx.Query(ctx, `UPDATE send_attempts SET look_up_at = hybrid_clock()
 			WHERE (workflow, sequence) IN (SELECT workflow, sequence FROM send_attempts
 				WHERE state = 'unknown' AND look_up_at < hybrid_clock() - interval '60 seconds' LIMIT $1 FOR UPDATE SKIP LOCKED)
-			RETURNING workflow, sequence`, reconcileMost)
+			RETURNING workflow, sequence, (SELECT w.trace_context FROM hybrid_workflows w WHERE w.id = send_attempts.workflow)`, reconcileMost)
 		if err != nil {
 			return err
 		}
 		jobs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Job, error) {
 			j := Job{Kind: workflow.StepResolve}
-			return j, row.Scan(&j.Workflow, &j.Sequence)
+			var trace []byte
+			err := row.Scan(&j.Workflow, &j.Sequence, &trace)
+			j.Trace = traceOf(trace)
+			return j, err
 		})
 		if err != nil || len(jobs) == 0 {
 			return err

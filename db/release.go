@@ -335,7 +335,8 @@ var candidatesSQL = `
 SELECT ` + recordColumns + `,
     CASE WHEN w.expires_at <= hybrid_clock() THEN 'expired'
          WHEN EXISTS (SELECT 1 FROM opt_outs o WHERE o.user_id = w.user_id AND o.recipient_id = w.recipient_id) THEN 'opted_out'
-         ELSE '' END
+         ELSE '' END,
+    (SELECT c.changed_at FROM campaigns c WHERE c.user_id = w.user_id AND c.campaign_id = w.campaign_id AND c.state || '' = 'running' LIMIT 1)
 FROM ` + few("user_id, most", "$1::text[]", "$2::int[]") + ` a
 CROSS JOIN LATERAL (` + runningCampaignsOf("a.user_id") + `
 ) q
@@ -358,7 +359,7 @@ func readCandidates(ctx context.Context, tx pgx.Tx, accounts []*account, now tim
 		return fmt.Errorf("candidates: %w", err)
 	}
 	candidates, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c closing, err error) {
-		c.record, err = scanRecord(extraColumns{row, []any{&c.why}})
+		c.record, err = scanRecord(extraColumns{row, []any{&c.why, &c.record.resumed}})
 		return c, err
 	})
 	if err != nil {

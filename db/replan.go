@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
 // livePlansSQL are the texts that a job still waits for, in whatever process.
@@ -20,7 +18,7 @@ var lostPlansSQL = withRiver(`WITH ` + livePlansSQL + `
 UPDATE texts SET step = step + 1, due_at = hybrid_clock(), updated_at = hybrid_clock()
 WHERE id IN (SELECT t.id FROM texts t WHERE t.state = 'planning' AND t.due_at < hybrid_clock() - $2::interval AND t.waits_for <> '` + parked + `' AND (t.waits_for <> '` + disabled + `' OR planning_enabled(t.user_id))
     AND t.id NOT IN (SELECT text FROM live) ORDER BY t.due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-RETURNING id, step`)
+RETURNING id, step, '', updated_at, ` + traceOfText("texts.id"))
 
 // unspreadSQL finds texts that have ended while messages still wait for them, stepping from one text that is waited
 // for to the next.
@@ -29,21 +27,21 @@ var unspreadSQL = withRiver(`WITH RECURSIVE waiting(text) AS (
     UNION ALL
     SELECT (SELECT n.text FROM hybrid_workflows n WHERE n.stage = 'planning' AND n.text > w.text ORDER BY n.text LIMIT 1)
     FROM waiting w WHERE w.text IS NOT NULL), ` + livePlansSQL + `
-SELECT t.id, t.step FROM (SELECT text FROM waiting WHERE text IS NOT NULL LIMIT 10 * $1) w JOIN texts t ON t.id = w.text
+SELECT t.id, t.step, '', t.updated_at, ` + traceOfText("t.id") + ` FROM (SELECT text FROM waiting WHERE text IS NOT NULL LIMIT 10 * $1) w JOIN texts t ON t.id = w.text
 WHERE t.state <> 'planning' AND t.updated_at < hybrid_clock() - $2::interval AND t.id NOT IN (SELECT text FROM live)
   AND EXISTS (SELECT 1 FROM hybrid_workflows m WHERE m.text = t.id AND m.stage = 'planning' AND m.updated_at < hybrid_clock() - $2::interval)
 LIMIT $1`)
 
 // untextedSQL gives texts of their own to messages that were taken in by a release without them.
-const untextedSQL = `WITH found AS (
+var untextedSQL = `WITH found AS (
     SELECT id, user_id, campaign_id, brief, provider_states, retry_attempts, gen_random_uuid() AS text FROM hybrid_workflows
     WHERE stage = 'planning' AND text IS NULL LIMIT $1 FOR UPDATE SKIP LOCKED),
 made AS (
     INSERT INTO texts (id, user_id, campaign_id, scope, workflow, brief, fields, provider_states, retry_attempts, due_at, created_at, updated_at)
     SELECT text, user_id, campaign_id, 'workflow:' || id, id, brief, '[]', provider_states, retry_attempts, hybrid_clock(), hybrid_clock(), hybrid_clock() FROM found
-    RETURNING id, step),
+    RETURNING id, step, workflow),
 given AS (UPDATE hybrid_workflows w SET text = f.text FROM found f WHERE w.id = f.id)
-SELECT id, step FROM made`
+SELECT made.id, made.step, '', hybrid_clock(), (SELECT m.trace_context FROM hybrid_workflows m WHERE m.id = made.workflow) FROM made`
 
 func withRiver(sql string) string { return strings.ReplaceAll(sql, "{river}", RiverSchema) }
 
@@ -58,10 +56,7 @@ func (s *Store) replanLost(ctx context.Context, r *Reconciled) error {
 			if err != nil {
 				return err
 			}
-			jobs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Job, error) {
-				j := Job{Kind: workflow.StepPlan}
-				return j, row.Scan(&j.Text, &j.Sequence)
-			})
+			jobs, err := pgx.CollectRows(rows, scanReplanned)
 			if err != nil || len(jobs) == 0 {
 				return err
 			}

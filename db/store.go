@@ -32,6 +32,9 @@ type Job struct {
 	Priority workflow.Priority // send, plan
 	At       time.Time         // not before; zero: at once
 	Due      bool              // release: at once although it is named by a time, which is now
+	// The trace of the workflow that it is a step of, and what that waited for until now; zero: unknown, or of several.
+	Trace workflow.TraceContext
+	Waits []workflow.Waited
 }
 
 // Enqueuer writes jobs in the caller's transaction.

@@ -83,7 +83,7 @@ func (in *intake) insertTexts(ctx context.Context, tx pgx.Tx, first []int) (map[
 	var users, campaigns, scopes, briefs, fields, states, retries []string
 	var workflows []*uuid.UUID
 	var recipients []*string
-	priorities := map[textKey]workflow.Priority{}
+	priorities, traces := map[textKey]workflow.Priority{}, map[textKey]workflow.TraceContext{}
 	slices.SortFunc(first, func(a, b int) int {
 		x, _ := textScope(in.batch[a].Message, in.ids[a])
 		y, _ := textScope(in.batch[b].Message, in.ids[b])
@@ -113,7 +113,7 @@ func (in *intake) insertTexts(ctx context.Context, tx pgx.Tx, first []int) (map[
 		ids, users, campaigns, scopes = append(ids, id), append(users, in.users[i]), append(campaigns, m.CampaignID), append(scopes, scope)
 		briefs, fields, states, retries = append(briefs, m.Brief), append(fields, string(names)), append(states, string(state)), append(retries, string(retry))
 		workflows, recipients = append(workflows, only), append(recipients, recipient)
-		priorities[textKey{in.users[i], scope}] = m.Priority
+		priorities[textKey{in.users[i], scope}], traces[textKey{in.users[i], scope}] = m.Priority, in.trace(i)
 	}
 	found := map[textKey]uuid.UUID{}
 	var st statements
@@ -131,7 +131,7 @@ func (in *intake) insertTexts(ctx context.Context, tx pgx.Tx, first []int) (map[
 		_, err := pgx.ForEachRow(rows, []any{&id, &key.userID, &key.scope, &state, &step}, func() error {
 			found[key] = id
 			if slices.Contains(ids, id) || state != textPlanning {
-				in.jobs = append(in.jobs, Job{Kind: workflow.StepPlan, Text: id, Sequence: step, Priority: priorities[key]})
+				in.jobs = append(in.jobs, Job{Kind: workflow.StepPlan, Text: id, Sequence: step, Priority: priorities[key], Trace: traces[key]})
 			}
 			return nil
 		})

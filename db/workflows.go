@@ -22,16 +22,20 @@ type record struct {
 	priority    workflow.Priority
 	sequence    int // of the latest attempt
 	state       workflow.State
+	updatedAt   time.Time  // of the latest transition
+	resumed     *time.Time // of a candidate: when its campaign last began to run; nil: it is in none
+	trace       []byte     // as it is stored: few of the records that are read need it
 }
 
 const recordColumns = `w.id, w.version, w.user_id, w.workflow_id, w.recipient_id, w.campaign_id, w.priority, w.send_sequence,
-	w.stage, w.not_before, w.attempts, w.max_retries, w.wait_reason, w.last_error, w.current_provider, w.provider_states, w.retry_attempts`
+	w.stage, w.not_before, w.attempts, w.max_retries, w.wait_reason, w.last_error, w.current_provider, w.provider_states, w.retry_attempts,
+	w.updated_at, w.trace_context`
 
 func scanRecord(row pgx.CollectableRow) (r record, err error) {
 	var states, retries []byte
 	err = row.Scan(&r.id, &r.version, &r.userID, &r.workflowID, &r.recipientID, &r.campaignID, &r.priority, &r.sequence,
 		&r.state.Stage, &r.state.NotBefore, &r.state.Attempts, &r.state.MaxRetries, &r.state.WaitReason, &r.state.LastError,
-		&r.state.CurrentProvider, &states, &retries)
+		&r.state.CurrentProvider, &states, &retries, &r.updatedAt, &r.trace)
 	if err != nil {
 		return r, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/huntaze/hybrid-orchestrator/internal/cost"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider/guard"
+	"github.com/huntaze/hybrid-orchestrator/internal/telemetry"
 	"github.com/huntaze/hybrid-orchestrator/internal/text"
 )
 
@@ -92,6 +93,7 @@ func (a *Author) Write(ctx context.Context, call db.PlanCall, since time.Time) d
 	defer cancel()
 	end.Result = client.Complete(ctx, provider.Request{
 		ID: call.Attempt.String(), System: prompt.System, User: prompt.User, SchemaName: "message", Schema: provider.Schema(), MaxOutputTokens: template.MaxOutputTokens,
+		Trace: telemetry.TraceOf(ctx),
 	})
 	a.paces[call.Target].Observe(end.Result.Limits, a.now())
 	end.Cost = a.cost(client.Target(), template, prompt, end.Result)

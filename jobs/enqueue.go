@@ -9,6 +9,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/telemetry"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
@@ -36,8 +37,13 @@ func (e *Enqueuer) EnqueueTx(ctx context.Context, tx pgx.Tx, steps []db.Job) err
 		if step.Due {
 			at = time.Time{} // a time that has come would still wait for River's scheduler, which runs every 5 s
 		}
-		if !at.IsZero() || step.Priority != 0 {
-			params[i].InsertOpts = &river.InsertOpts{ScheduledAt: at, Priority: int(step.Priority)}
+		tc := step.Trace
+		if tc.TraceID == "" {
+			tc = telemetry.WorkflowOf(ctx)
+		}
+		metadata := telemetry.Carry(ctx, tc, step.Waits)
+		if !at.IsZero() || step.Priority != 0 || metadata != nil {
+			params[i].InsertOpts = &river.InsertOpts{ScheduledAt: at, Priority: int(step.Priority), Metadata: metadata}
 		}
 	}
 	if _, err := e.client.InsertManyFastTx(ctx, tx, params); err != nil {

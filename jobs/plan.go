@@ -11,6 +11,7 @@ import (
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider"
+	"github.com/huntaze/hybrid-orchestrator/internal/telemetry"
 )
 
 // QueuePlan has its own workers: a call to a provider takes seconds. Only processes that have a provider work it.
@@ -71,7 +72,7 @@ func (w *PlanWorker) Timeout(*river.Job[PlanArgs]) time.Duration { return planTi
 // Work implements river.Worker.
 func (w *PlanWorker) Work(ctx context.Context, job *river.Job[PlanArgs]) error {
 	begun := w.now()
-	step := db.PlanStep{Text: job.Args.Text, Step: job.Args.Step}
+	step := db.PlanStep{Text: job.Args.Text, Step: job.Args.Step, Trace: telemetry.WorkflowOf(ctx)}
 	for {
 		step.Delays = w.writer.Delays()
 		step.NoCall = w.stopping() || ctx.Err() != nil || w.now().Sub(begun) > planHandOver
@@ -81,7 +82,7 @@ func (w *PlanWorker) Work(ctx context.Context, job *river.Job[PlanArgs]) error {
 			return err
 		}
 		w.tell(job.Args.Text, next)
-		step = db.PlanStep{Text: job.Args.Text, Step: job.Args.Step}
+		step = db.PlanStep{Text: job.Args.Text, Step: job.Args.Step, Trace: step.Trace}
 		switch next.Do {
 		case db.PlanMakeCall:
 			end := w.writer.Write(ctx, next.Call, asked)

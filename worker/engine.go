@@ -9,9 +9,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider/fallback"
+	"github.com/huntaze/hybrid-orchestrator/internal/telemetry"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 	"github.com/huntaze/hybrid-orchestrator/jobs"
 )
@@ -52,6 +54,7 @@ type Engine struct {
 	store   Store
 	logger  *slog.Logger
 	metrics *Metrics
+	tracing *telemetry.Telemetry // nil: off
 	now     func() time.Duration // monotonic
 	paces   *paces
 
@@ -80,11 +83,11 @@ func NewEngine(store Store, logger *slog.Logger, metrics *Metrics, limiterDown f
 	start := time.Now()
 	e := &Engine{store: store, logger: logger, metrics: metrics, now: func() time.Duration { return time.Since(start) }, paces: newPaces(), limiterDown: limiterDown}
 	e.lifetime, e.end = context.WithCancel(context.Background())
-	e.begins = newGroup(groupMost, 2, groupTimeout, e.beginAll)
-	e.finishes = newGroup(groupMost, 2, groupTimeout, e.finishAll)
-	e.releases = newGroup(groupMost, 2, groupTimeout, e.releaseAll)
-	e.applies = newGroup(groupMost, 2, groupTimeout, e.applyAll)
-	e.plans = newGroup(groupMost, 1, groupTimeout, e.planAll) // its transactions lock the same rows
+	e.begins = newGroup(groupMost, 2, groupTimeout, traced(e, "begin", e.beginAll))
+	e.finishes = newGroup(groupMost, 2, groupTimeout, traced(e, "finish", e.finishAll))
+	e.releases = newGroup(groupMost, 2, groupTimeout, traced(e, "release", e.releaseAll))
+	e.applies = newGroup(groupMost, 2, groupTimeout, traced(e, "apply", e.applyAll))
+	e.plans = newGroup(groupMost, 1, groupTimeout, traced(e, "plan", e.planAll)) // its transactions lock the same rows
 	e.timers = newTimers(e.now, e.look)
 	return e
 }
@@ -106,12 +109,15 @@ func (e *Engine) Begin(ctx context.Context, a db.Attempt) (db.Start, error) {
 	if e.stopped != nil && e.stopped("") {
 		return db.Start{Verdict: db.VerdictWithdraw, Reason: sendsDisabled}, nil
 	}
-	return e.begins.do(ctx, a)
+	start, err := e.begins.do(ctx, a)
+	tellBegin(ctx, a, start)
+	return start, err
 }
 
 // Finish implements jobs.Ledger.
 func (e *Engine) Finish(ctx context.Context, f db.Finish) (db.Finished, error) {
 	done, err := e.finishes.do(ctx, f)
+	tellFinish(ctx, f)
 	if err == nil && done.Applied {
 		e.metrics.outcome(f.Outcome, done)
 		e.timers.set(done.UserID, done.Next)
@@ -139,6 +145,7 @@ func (e *Engine) applyAll(ctx context.Context, events []db.Apply) ([]db.Applied,
 func (e *Engine) Plan(ctx context.Context, step db.PlanStep) (db.PlanNext, error) {
 	next, err := e.plans.do(ctx, step)
 	if err == nil {
+		tellPlan(ctx, next)
 		e.metrics.plan(step, next)
 		for user, in := range next.Wakes {
 			e.timers.set(user, in)
@@ -179,6 +186,7 @@ func (e *Engine) finishAll(ctx context.Context, reports []db.Finish) ([]db.Finis
 // Ingest implements queue.Store: it takes in a batch and lets the best of it go at once where tokens are free.
 func (e *Engine) Ingest(ctx context.Context, batch []workflow.Delivery) ([]workflow.Intake, error) {
 	begin := time.Now()
+	ctx, span := e.tracing.StartRoot(ctx, "transaction ingest", trace.SpanKindClient, nil, transactionAttributes("ingest", len(batch))...)
 	result, err := e.store.Ingest(ctx, batch, !e.bypassed())
 	if errors.Is(err, db.ErrLimiterDown) || errors.Is(err, db.ErrFailover) {
 		if errors.Is(err, db.ErrFailover) {
@@ -189,12 +197,14 @@ func (e *Engine) Ingest(ctx context.Context, batch []workflow.Delivery) ([]workf
 		result, err = e.store.Ingest(ctx, batch, false)
 	}
 	e.metrics.transaction("ingest", len(batch), begin, err)
+	span.End(err)
 	if err != nil {
 		return nil, err
 	}
 	e.afterRelease(result.Released)
-	for _, a := range result.Answers {
+	for i, a := range result.Answers {
 		e.metrics.intake(a.Outcome)
+		e.tellIntake(ctx, batch[i], a, begin)
 	}
 	return result.Answers, nil
 }
@@ -220,6 +230,7 @@ func (e *Engine) Expand(ctx context.Context, campaign uuid.UUID, step int) (db.E
 	done, err := e.store.Expand(ctx, campaign, step)
 	e.metrics.transaction("expand", max(done.Made, 1), begin, err)
 	if err == nil {
+		e.tellExpand(ctx, done, begin)
 		e.afterRelease(done.Released)
 	}
 	return done, err

@@ -7,7 +7,10 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/telemetry"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 	"github.com/huntaze/hybrid-orchestrator/jobs"
 )
@@ -29,6 +32,7 @@ type group[In, Out any] struct {
 
 type request[In, Out any] struct {
 	in     In
+	from   trace.SpanContext // of whoever waits; not valid: of nobody
 	answer chan answer[Out]
 }
 
@@ -54,7 +58,7 @@ func (g *group[In, Out]) do(ctx context.Context, in In) (Out, error) {
 	if ctx.Err() != nil {
 		return none, context.Cause(ctx)
 	}
-	r := request[In, Out]{in: in, answer: make(chan answer[Out], 1)}
+	r := request[In, Out]{in: in, from: telemetry.ContextOf(ctx), answer: make(chan answer[Out], 1)}
 	select {
 	case g.requests <- r:
 	case <-g.stopped:
@@ -118,7 +122,7 @@ func (g *group[In, Out]) commit(batch []request[In, Out]) {
 		in[i] = r.in
 	}
 	ctx, cancel := context.WithTimeoutCause(context.Background(), g.timeout, fmt.Errorf("transaction took longer than %s", g.timeout))
-	out, err := g.run(ctx, in)
+	out, err := g.run(withCallers(ctx, batch), in)
 	cancel()
 	switch {
 	case err == nil:

@@ -59,7 +59,7 @@ func (w *Worker) workPlans(workers *river.Workers, queues map[string]river.Queue
 	if w.author == nil {
 		return
 	}
-	river.AddWorker(workers, jobs.NewPlanWorker(w.engine, w.author, w.logger, time.Now, jobs.Pause, w.health.draining.Load))
+	river.AddWorker(workers, jobs.NewPlanWorker(w.engine, w.tracedAuthor(), w.logger, time.Now, jobs.Pause, w.health.draining.Load))
 	queues[jobs.QueuePlan] = river.QueueConfig{MaxWorkers: w.config.Providers.Workers}
 }
 

@@ -18,12 +18,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/flags"
 	"github.com/huntaze/hybrid-orchestrator/internal/gateway"
 	"github.com/huntaze/hybrid-orchestrator/internal/limit"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider/fallback"
+	"github.com/huntaze/hybrid-orchestrator/internal/telemetry"
 	"github.com/huntaze/hybrid-orchestrator/jobs"
 	"github.com/huntaze/hybrid-orchestrator/queue"
 )
@@ -56,6 +58,7 @@ type Config struct {
 	ShutdownTimeout time.Duration
 	ReconcileEvery  time.Duration // 0: a minute
 	Logger          *slog.Logger
+	Telemetry       *telemetry.Telemetry // nil: off. Whoever set it up shuts it down, after the worker.
 }
 
 // Times of River's own machinery; the reasons stand beside them.
@@ -132,7 +135,7 @@ func New(ctx context.Context, config Config) (_ *Worker, err error) {
 	})
 	w.engine = NewEngine(w.store, w.logger, NewMetrics(registry), config.Matrix.Row(fallback.RateLimiterDown))
 	w.flags = flags.NewClient(flags.Config{Source: w.store.FlagSource(), Overrides: w.overrides(), Legacy: config.Legacy, Logger: w.logger})
-	w.engine.stopped = w.stopped
+	w.engine.stopped, w.engine.tracing = w.stopped, config.Telemetry
 	w.onClose("engine", func(context.Context) error { w.engine.Close(); return nil })
 	if w.client, err = river.NewClient(riverpgxv5.New(w.river), w.riverConfig()); err != nil {
 		return nil, fmt.Errorf("river: %w", err)
@@ -147,7 +150,7 @@ func New(ctx context.Context, config Config) (_ *Worker, err error) {
 				return nil, err
 			}
 		}
-		w.bridge = queue.New(config.Queue, config.SQS, intake, w.logger)
+		w.bridge = queue.New(config.Queue, tracedSQS(config.Telemetry, config.SQS), intake, w.logger)
 	}
 	if config.AdminAddr != "" {
 		if w.listen, err = net.Listen("tcp", config.AdminAddr); err != nil {
@@ -175,11 +178,12 @@ func (w *Worker) openPool(ctx context.Context, open func(context.Context, string
 
 func (w *Worker) riverConfig() *river.Config {
 	workers := river.NewWorkers()
-	river.AddWorker(workers, jobs.NewSendWorker(w.engine, w.gateway, w.engine.paces, w.config.RateLimitedDelay, w.logger, time.Now))
+	river.AddWorker(workers, jobs.NewSendWorker(w.engine, w.tracedGateway(), w.engine.paces, w.config.RateLimitedDelay, w.logger, time.Now))
 	river.AddWorker(workers, jobs.NewReleaseWorker(w.engine))
-	river.AddWorker(workers, jobs.NewResolveWorker(w.store, w.engine, w.gateway, w.logger))
+	river.AddWorker(workers, jobs.NewResolveWorker(w.store, w.engine, w.tracedGateway(), w.logger))
 	river.AddWorker(workers, jobs.NewExpandWorker(w.engine, w.logger))
 	river.AddWorker(workers, jobs.NewReconcileWorker(w.store, w.logger))
+	river.AddWorker(workers, jobs.NewAuditWorker(w.store, w.engine.metrics.audited, w.logger))
 	queues := map[string]river.QueueConfig{
 		jobs.QueueSend:  {MaxWorkers: w.config.SendWorkers},
 		jobs.QueueSteps: {MaxWorkers: w.config.StepWorkers},
@@ -196,13 +200,14 @@ func (w *Worker) riverConfig() *river.Config {
 		Queues:               queues,
 		Workers:              workers,
 		SkipUnknownJobCheck:  true, // a process without a provider takes in messages with a brief, too
-		PeriodicJobs:         []*river.PeriodicJob{jobs.ReconcilePeriodically(every)},
+		PeriodicJobs:         []*river.PeriodicJob{jobs.ReconcilePeriodically(every), jobs.AuditPeriodically()},
 		FetchCooldown:        fetchCooldown,
 		FetchPollInterval:    fetchPoll,
 		JobTimeout:           stepTimeout,
 		RescueStuckJobsAfter: rescueAfter,
 		SoftStopTimeout:      w.config.ShutdownTimeout - min(drainReserve, w.config.ShutdownTimeout/4),
 		RetryPolicy:          jobs.RetryPolicy{},
+		Middleware:           []rivertype.Middleware{&jobTracing{telemetry: w.config.Telemetry}},
 		// Completed jobs say nothing that our tables do not: keep the table small.
 		CompletedJobRetentionPeriod: 15 * time.Minute,
 	}

@@ -30,7 +30,13 @@ ends the process within SHUTDOWN_TIMEOUT. Callers need a key: huntaze apikey cre
 			if err != nil {
 				return err
 			}
-			s, err := newService(cmd.Context(), cfg, environ, a.version, newLogger(cfg, a.err))
+			logger := newLogger(cfg, a.err)
+			spans, flush, err := a.telemetry(environ, apiName(), a.out, logger)
+			if err != nil {
+				return err
+			}
+			defer flush()
+			s, err := newService(cmd.Context(), cfg, environ, a.version, spans, logger)
 			if err != nil {
 				return err
 			}

@@ -18,6 +18,7 @@ import (
 	"github.com/huntaze/hybrid-orchestrator/internal/config"
 	"github.com/huntaze/hybrid-orchestrator/internal/devstack"
 	"github.com/huntaze/hybrid-orchestrator/internal/limit"
+	"github.com/huntaze/hybrid-orchestrator/internal/telemetry"
 	"github.com/huntaze/hybrid-orchestrator/worker"
 )
 
@@ -60,8 +61,13 @@ everything is while it runs.`,
 			if err != nil {
 				return misused(err)
 			}
+			spans, flush, err := a.telemetry(environ, "dev", a.err, newLogger(cfg, a.err))
+			if err != nil {
+				return err
+			}
+			defer flush()
 			session := devstack.Session{
-				Options: a.devOptions(cfg, environ), Out: a.out, Plain: plain, NoSample: noSample, For: runFor, Environ: os.Getenv,
+				Options: a.devOptions(cfg, environ, spans), Out: a.out, Plain: plain, NoSample: noSample, For: runFor, Environ: os.Getenv,
 			}
 			for _, client := range providers.Clients {
 				session.Targets = append(session.Targets, client.Target())
@@ -98,7 +104,7 @@ func withAddresses(cfg config.Config, at devstack.Addresses) config.Config {
 	return cfg
 }
 
-func (a *app) devOptions(cfg config.Config, environ map[string]string) devstack.Options {
+func (a *app) devOptions(cfg config.Config, environ map[string]string, spans *telemetry.Telemetry) devstack.Options {
 	return devstack.Options{
 		Addresses:     devstack.Addresses{DatabaseURL: cfg.DatabaseURL.Reveal(), SQSEndpoint: cfg.SQSEndpoint, GatewayURL: cfg.GatewayURL},
 		FirstProvider: cfg.ProviderPrimary,
@@ -107,7 +113,7 @@ func (a *app) devOptions(cfg config.Config, environ map[string]string) devstack.
 		LogLevel:    cfg.LogLevel, LogJSON: cfg.LogFormat != "text",
 		HTTPAddr: cfg.HTTPAddr,
 		API: func(ctx context.Context, at devstack.Addresses, logger *slog.Logger) (devstack.API, error) {
-			service, err := newService(ctx, withAddresses(cfg, at), environ, a.version, logger)
+			service, err := newService(ctx, withAddresses(cfg, at), environ, a.version, spans, logger)
 			if err != nil {
 				return devstack.API{}, err
 			}
@@ -117,7 +123,7 @@ func (a *app) devOptions(cfg config.Config, environ map[string]string) devstack.
 		},
 		Worker: func(name string, at devstack.Addresses, logger *slog.Logger) (worker.Config, error) {
 			settings, err := workerConfig(context.Background(), withAddresses(cfg, at), logger)
-			settings.Name = name
+			settings.Name, settings.Telemetry = name, spans
 			return settings, err
 		},
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/huntaze/hybrid-orchestrator/internal/console"
 	"github.com/huntaze/hybrid-orchestrator/internal/flags"
 	"github.com/huntaze/hybrid-orchestrator/internal/middleware"
+	"github.com/huntaze/hybrid-orchestrator/internal/telemetry"
 	"github.com/huntaze/hybrid-orchestrator/worker"
 )
 
@@ -34,7 +35,7 @@ func (s *service) close() {
 }
 
 // newService builds a service without starting it. Call close at the end.
-func newService(ctx context.Context, cfg config.Config, environ map[string]string, version string, logger *slog.Logger) (_ *service, err error) {
+func newService(ctx context.Context, cfg config.Config, environ map[string]string, version string, spans *telemetry.Telemetry, logger *slog.Logger) (_ *service, err error) {
 	s := &service{}
 	defer func() {
 		if err != nil {
@@ -73,7 +74,8 @@ func newService(ctx context.Context, cfg config.Config, environ map[string]strin
 	if err != nil {
 		return nil, err
 	}
-	settings.Store, settings.Before, settings.Beside = store, m.HTTP, pages
+	settings.Store, settings.Beside = store, pages
+	settings.Before = func(next http.Handler) http.Handler { return spans.Handler(m.HTTP(next), routeOf) }
 	if s.server, err = api.New(settings); err != nil {
 		return nil, err
 	}

@@ -44,6 +44,11 @@ intake, what is in flight is finished, and the process ends within SHUTDOWN_TIME
 				return misused(err)
 			}
 			defer end()
+			var flush func()
+			if settings.Telemetry, flush, err = a.telemetry(environ, settings.Name, a.out, logger); err != nil {
+				return err
+			}
+			defer flush()
 			w, err := worker.New(cmd.Context(), settings)
 			if err != nil {
 				return err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -104,16 +105,33 @@ func (c *Client) setHeaders(header http.Header, trace workflow.TraceContext) {
 		if state := trace.TraceState; state != "" && len(state) <= 512 && isPrintableASCII(state) {
 			header.Set("Tracestate", state)
 		}
+		if whose := baggage(trace); whose != "" {
+			header.Set("Baggage", whose)
+		}
 	}
 }
 
-// traceparent writes a W3C trace context, or nothing when the ids are not usable. The sampled flag is set:
-// everything that the fleet sends is worth a trace on the gateway's side.
+// traceparent writes a W3C trace context, or nothing when the ids are not usable. The sampled flag is set, unless the
+// trace is not recorded: everything else that the fleet sends is worth a trace on the gateway's side.
 func traceparent(trace workflow.TraceContext) string {
 	if !isTraceID(trace.TraceID, 32) || !isTraceID(trace.SpanID, 16) {
 		return ""
 	}
+	if trace.NotSampled {
+		return "00-" + trace.TraceID + "-" + trace.SpanID + "-00"
+	}
 	return "00-" + trace.TraceID + "-" + trace.SpanID + "-01"
+}
+
+// baggage says whose the trace is, as a W3C header. The ids are escaped: nothing in them has a meaning there.
+func baggage(trace workflow.TraceContext) string {
+	var parts []string
+	for _, one := range []struct{ name, value string }{{"huntaze.user_id", trace.UserID}, {"huntaze.workflow_id", trace.WorkflowID}} {
+		if one.value != "" {
+			parts = append(parts, one.name+"="+strings.ReplaceAll(url.QueryEscape(one.value), "+", "%20"))
+		}
+	}
+	return strings.Join(parts, ",")
 }
 
 // isTraceID: lower-case hexadecimal of the given length that is not all zeros.

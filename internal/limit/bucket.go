@@ -87,6 +87,29 @@ func (b *Bucket) Free(now time.Time, limit int) int {
 	return free
 }
 
+// Returned is since when one message could have been taken: a token of every rule was back. Zero: always, as far as
+// anybody remembers. It looks only at tokens that are free now.
+func (b *Bucket) Returned(now time.Time) time.Time {
+	var since time.Time
+	for i, rule := range b.rules {
+		var first time.Time // that a token of this rule which is free now came back
+		for s := range rule.Capacity {
+			freeAt := b.uses[i][s]
+			if freeAt.IsZero() {
+				first = freeAt
+				break
+			}
+			if !freeAt.After(now) && (first.IsZero() || freeAt.Before(first)) {
+				first = freeAt
+			}
+		}
+		if first.After(since) {
+			since = first
+		}
+	}
+	return since
+}
+
 // NextFree is the earliest time, not before now, at which one message can be taken.
 func (b *Bucket) NextFree(now time.Time) time.Time {
 	next := now

@@ -110,6 +110,9 @@ func (c *Chat) Complete(ctx context.Context, r Request) Result {
 				seen = Exchange{Err: err, Context: ended(ctx)}
 				return nil, err
 			}
+			if parent := traceparent(r.Trace); parent != "" {
+				request.Header.Set("Traceparent", parent)
+			}
 			seen = exchange(request, next)
 			return nil, errSeen
 		}))

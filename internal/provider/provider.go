@@ -8,6 +8,8 @@ package provider
 import (
 	"context"
 	"time"
+
+	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
 // Name is one of the two providers.
@@ -50,6 +52,7 @@ type Request struct {
 	SchemaName      string
 	Schema          []byte // JSON schema of the answer, within the subset that both providers take in strict mode
 	MaxOutputTokens int
+	Trace           workflow.TraceContext // sent as traceparent; its other parts are nobody else's business
 }
 
 // Class says what kind of outcome a call had. The list is closed.

@@ -49,9 +49,11 @@ func FromHeaders(headers map[string]string, now time.Time) workflow.TraceContext
 		}
 	}
 	remote, ok := ParseTraceparent(parent)
+	refused := ok && !remote.Sampled
 	if !ok {
 		state = "" // the specification: without a valid traceparent, tracestate must not be used
 		remote, ok = ParseXRay(xray)
+		refused = ok && refusedByXRay(xray)
 	}
 	if !ok {
 		return New(now)
@@ -65,6 +67,7 @@ func FromHeaders(headers map[string]string, now time.Time) workflow.TraceContext
 		ParentSpanID: remote.SpanID,
 		TraceState:   state,
 		Timestamp:    now,
+		NotSampled:   refused,
 	}
 }
 
@@ -96,10 +99,13 @@ func fillRandom(b []byte) {
 }
 
 // Traceparent writes the context as a W3C header, with our span as the parent of whatever receives it, and
-// marked as sampled. It returns "" when tc holds no valid ids.
+// marked as sampled unless its producer decided against that. It returns "" when tc holds no valid ids.
 func Traceparent(tc workflow.TraceContext) string {
 	if !validID(tc.TraceID, 32) || !validID(tc.SpanID, 16) {
 		return ""
+	}
+	if tc.NotSampled {
+		return "00-" + tc.TraceID + "-" + tc.SpanID + "-00"
 	}
 	return "00-" + tc.TraceID + "-" + tc.SpanID + "-01"
 }
@@ -151,6 +157,17 @@ func ParseXRay(s string) (Remote, bool) {
 		return Remote{}, false
 	}
 	return remote, true
+}
+
+// refusedByXRay says whether an X-Ray header decides against recording. One without a word on it, or with "?", leaves
+// the decision to us.
+func refusedByXRay(s string) bool {
+	for part := range strings.SplitSeq(s, ";") {
+		if name, value, _ := strings.Cut(strings.TrimSpace(part), "="); strings.EqualFold(name, "sampled") {
+			return value == "0"
+		}
+	}
+	return false
 }
 
 // validID says whether s is an id of that many lower-case hex digits, not all zero.

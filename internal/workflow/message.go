@@ -64,4 +64,14 @@ type TraceContext struct {
 	UserID       string    `json:"userId,omitempty"`
 	WorkflowID   string    `json:"workflowId,omitempty"`
 	Timestamp    time.Time `json:"timestamp"`
+	// NotSampled says that the producer decided against recording its trace: then ours is not recorded either,
+	// unless something goes wrong.
+	NotSampled bool `json:"notSampled,omitempty"`
+}
+
+// Waited is a wait of a workflow, or of its text, that is over.
+type Waited struct {
+	Reason string    `json:"reason"` // a machine word, such as token or schedule
+	Since  time.Time `json:"since"`
+	Until  time.Time `json:"until,omitzero"` // zero: until the step that it was a wait for begins
 }

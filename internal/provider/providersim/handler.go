@@ -59,7 +59,7 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request, p Provider, surfac
 		return
 	}
 	asked, valid := readAsked(body)
-	call := Call{Provider: p, Surface: surface, Deployment: asked.Model, AttemptID: r.Header.Get("X-Client-Request-Id")}
+	call := Call{Provider: p, Surface: surface, Deployment: asked.Model, AttemptID: r.Header.Get("X-Client-Request-Id"), Traceparent: r.Header.Get("Traceparent")}
 	if surface == SurfaceClassic {
 		call.Deployment = r.PathValue("deployment")
 	}

@@ -32,18 +32,19 @@ type Options struct {
 
 // Call is one request for a text: one line of the journal.
 type Call struct {
-	Seq        int64     `json:"seq"` // 1 for the first
-	At         time.Time `json:"at"`
-	Provider   Provider  `json:"provider"`
-	Surface    string    `json:"surface"`    // openai, azure-v1 or azure-classic
-	Deployment string    `json:"deployment"` // OpenAI: the model
-	AttemptID  string    `json:"attemptId"`  // X-Client-Request-Id
-	Answer     string    `json:"answer"`     // completed, truncated, text, or the name of the fixture or fault; see also the constants
-	Status     int       `json:"status"`     // 0: none
-	Input      int64     `json:"input"`      // tokens of a good answer
-	Output     int64     `json:"output"`
-	System     string    `json:"system,omitempty"` // Options.KeepPrompts
-	User       string    `json:"user,omitempty"`
+	Seq         int64     `json:"seq"` // 1 for the first
+	At          time.Time `json:"at"`
+	Provider    Provider  `json:"provider"`
+	Surface     string    `json:"surface"`    // openai, azure-v1 or azure-classic
+	Deployment  string    `json:"deployment"` // OpenAI: the model
+	AttemptID   string    `json:"attemptId"`  // X-Client-Request-Id
+	Traceparent string    `json:"traceparent,omitempty"`
+	Answer      string    `json:"answer"` // completed, truncated, text, or the name of the fixture or fault; see also the constants
+	Status      int       `json:"status"` // 0: none
+	Input       int64     `json:"input"`  // tokens of a good answer
+	Output      int64     `json:"output"`
+	System      string    `json:"system,omitempty"` // Options.KeepPrompts
+	User        string    `json:"user,omitempty"`
 }
 
 // The answers that are no fault.
