@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/audit"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider/fallback"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
@@ -26,6 +27,8 @@ type Metrics struct {
 	unclassified *prometheus.CounterVec
 	fallbacks    *prometheus.CounterVec
 	texts        *prometheus.CounterVec
+	findings     *prometheus.GaugeVec
+	lastAudit    *prometheus.GaugeVec
 }
 
 // NewMetrics registers the worker's metrics.
@@ -45,6 +48,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m.unclassified = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "huntaze_provider_unclassified_total", Help: "Answers of providers in a form that is on no list; should stay 0."}, []string{"provider"})
 	m.fallbacks = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "huntaze_plan_fallbacks_total", Help: "Fallbacks of texts, by scenario and where to."}, []string{"scenario", "to"})
 	m.texts = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "huntaze_plan_messages_total", Help: "Messages whose text became ready, by who wrote it, or could not be had (none)."}, []string{"source"})
+	// Without a value until this process has run an audit: most never do, and a 0 would look like one from long ago.
+	m.findings = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "huntaze_audit_findings", Help: "Findings of the latest audit that this process ran, by kind. That of the fleet is the one with the latest huntaze_audit_last_success_timestamp_seconds."}, []string{"kind"})
+	m.lastAudit = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "huntaze_audit_last_success_timestamp_seconds", Help: "When the latest audit that this process ran looked at the ledger."}, nil)
+	r.MustRegister(m.findings, m.lastAudit)
 	r.MustRegister(m.calls, m.tokens, m.unclassified, m.fallbacks, m.texts)
 	r.MustRegister(m.intakes, m.releases, m.outcomes, m.elapsed, m.transactions, m.grouped, m.durations, m.bypassed)
 	return m
@@ -93,6 +100,14 @@ func (m *Metrics) plan(step db.PlanStep, next db.PlanNext) {
 	if next.Moved > 0 {
 		m.texts.WithLabelValues(cmp.Or(next.Source, "none")).Add(float64(next.Moved))
 	}
+}
+
+// audited shows what an audit found.
+func (m *Metrics) audited(report *audit.Report) {
+	for kind, n := range report.Totals {
+		m.findings.WithLabelValues(string(kind)).Set(float64(n))
+	}
+	m.lastAudit.WithLabelValues().Set(float64(report.At.UnixMilli()) / 1000)
 }
 
 func (m *Metrics) bypass(on bool) {

@@ -92,6 +92,7 @@ func (a *app) root() *cobra.Command {
 		a.devCommand(), a.workerCommand(), a.apiCommand(), a.migrateCommand(),
 		a.sendCommand(), a.statusCommand(), a.explainCommand(), a.campaignCommand(), a.optOutCommand(),
 		a.limitsCommand(), a.flagsCommand(), a.providersCommand(), a.doubtCommand(), a.deadLettersCommand(), a.quarantineCommand(),
+		a.auditCommand(),
 		a.apikeyCommand(), a.configCommand(), a.doctorCommand(), a.healthcheckCommand(),
 		a.gatewaySimCommand(), a.providerSimCommand(), a.sqsSimCommand(),
 	)
