@@ -26,7 +26,7 @@ import (
 )
 
 // setup makes telemetry that sends to the given collector. What it returns flushes.
-func setup(t *testing.T, endpoint string, environ ...string) (*telemetry.Telemetry, func()) {
+func setup(t testing.TB, endpoint string, environ ...string) (*telemetry.Telemetry, func()) {
 	t.Helper()
 	all := map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": "50"}
 	for _, one := range environ {

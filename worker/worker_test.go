@@ -48,7 +48,7 @@ type rig struct {
 	pool    *pgxpool.Pool
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{db: pgtest.New(t, schema)}
 	r.pool = r.db.Pool(t)
@@ -67,7 +67,7 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-func (r *rig) config(t *testing.T, name string) worker.Config {
+func (r *rig) config(t testing.TB, name string) worker.Config {
 	t.Helper()
 	client, err := queue.NewClient(t.Context(), "us-east-1", r.sqs.URL)
 	if err != nil {
@@ -90,7 +90,7 @@ func (r *rig) config(t *testing.T, name string) worker.Config {
 }
 
 // start runs a worker until the test ends or stop is called.
-func (r *rig) start(t *testing.T, config worker.Config) (stop func()) {
+func (r *rig) start(t testing.TB, config worker.Config) (stop func()) {
 	t.Helper()
 	w, err := worker.New(t.Context(), config)
 	if err != nil {

@@ -83,6 +83,18 @@ func TestBrokenTraceIsLeftOut(t *testing.T) {
 			t.Errorf("sent %q", got)
 		}
 	}
+	whose := testMessage("ref")
+	whose.Trace.NotSampled, whose.Trace.UserID, whose.Trace.WorkflowID = true, "a,b;c=d\r\n", "wf 1"
+	request, err := newClient(t, "http://127.0.0.1:1", nil).newRequest(context.Background(), whose)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := request.Header.Get("Baggage"); got != "huntaze.user_id=a%2Cb%3Bc%3Dd%0D%0A,huntaze.workflow_id=wf%201" {
+		t.Errorf("baggage is %q", got)
+	}
+	if got := request.Header.Get("Traceparent"); !strings.HasSuffix(got, "-00") {
+		t.Errorf("a trace that is not sampled is sent as %q", got)
+	}
 	m := testMessage("ref")
 	m.Trace.TraceState = "a=1\r\nX-Evil: 1"
 	if got := newClient(t, "http://127.0.0.1:1", nil).Send(context.Background(), m); got.Reason != ConnectFailed {
