@@ -33,7 +33,7 @@ func (w *Worker) tracedGateway() tracedGateway {
 const gatewayPath = "/v1/messages"
 
 func (g tracedGateway) start(ctx context.Context, method string) (context.Context, *telemetry.Span) {
-	return g.telemetry.Start(ctx, method+" "+gatewayPath, trace.SpanKindClient,
+	return g.telemetry.StartBeside(ctx, method+" "+gatewayPath, trace.SpanKindClient,
 		telemetry.HTTPMethod.String(method), telemetry.URLTemplate.String(gatewayPath), telemetry.ServerAddress.String(g.host))
 }
 
@@ -100,7 +100,7 @@ func (a tracedAuthor) Write(ctx context.Context, call db.PlanCall, since time.Ti
 		return a.Author.Write(ctx, call, since)
 	}
 	target := a.targets[call.Target]
-	ctx, span := a.telemetry.Start(ctx, "chat "+target.Model, trace.SpanKindClient,
+	ctx, span := a.telemetry.StartBeside(ctx, "chat "+target.Model, trace.SpanKindClient,
 		telemetry.GenAIOperation.String("chat"), telemetry.GenAIProvider.String(genAI[call.Target]), telemetry.GenAIRequestModel.String(target.Model),
 		telemetry.GenAIOutputType.String("json"), telemetry.ServerAddress.String(target.Host), telemetry.Attempt.Int(call.Sequence))
 	end := a.Author.Write(ctx, call, since)

@@ -123,17 +123,15 @@ func withCallers[In, Out any](ctx context.Context, batch []request[In, Out]) con
 	return context.WithValue(ctx, callersKey{}, callers)
 }
 
-// traced makes a span of each transaction of an engine.
+// traced makes a span of each transaction of an engine. It has a trace of its own also when it is of one step only: what
+// happens to a message under load and without should look the same.
 func traced[In, Out any](e *Engine, operation string, run func(context.Context, []In) ([]Out, error)) func(context.Context, []In) ([]Out, error) {
 	return func(ctx context.Context, in []In) ([]Out, error) {
 		if !e.tracing.On() {
 			return run(ctx, in)
 		}
 		callers, _ := ctx.Value(callersKey{}).([]trace.SpanContext)
-		if len(in) > 1 && len(callers) == 1 { // it is not theirs alone
-			callers = append(callers, trace.SpanContext{})
-		}
-		ctx, span := e.tracing.StartLinked(ctx, "transaction "+operation, trace.SpanKindClient, callers, transactionAttributes(operation, len(in))...)
+		ctx, span := e.tracing.StartRoot(ctx, "transaction "+operation, trace.SpanKindClient, callers, transactionAttributes(operation, len(in))...)
 		out, err := run(ctx, in)
 		span.End(err)
 		return out, err

@@ -131,7 +131,7 @@ func tree(t *testing.T, spans []otlptest.Span, producer string) map[string][]otl
 		t.Errorf("%d spans continue the producer's, want 1", roots)
 	}
 	for _, one := range spans {
-		if one.Attributes["huntaze.workflow_id"] == "" && !strings.HasPrefix(one.Name, "transaction ") {
+		if one.Attributes["huntaze.workflow_id"] == "" {
 			t.Errorf("%q names no workflow", one.Name)
 		}
 	}
@@ -188,8 +188,11 @@ func TestSpansOfAMessageAreOneTree(t *testing.T) {
 	for _, test := range []struct{ trace, producer string }{{xrayTrace, xraySpan}, {producerTrace, producerSpan}} {
 		named := tree(t, collector.Trace(test.trace), test.producer)
 		own, step, call := one(t, named, "process "+queueName), one(t, named, "step send"), one(t, named, "POST /v1/messages")
-		if own.Parent != test.producer || step.Parent != own.ID || call.Parent != step.ID {
-			t.Errorf("the send %s is not below its step %s below the message %s", call.Parent, step.Parent, own.ID)
+		if own.Parent != test.producer || step.Parent != own.ID || call.Parent != own.ID {
+			t.Errorf("the send (below %s) and its step (below %s) are not below the message %s", call.Parent, step.Parent, own.ID)
+		}
+		if len(call.Links) != 1 || call.Links[0].ID != step.ID {
+			t.Errorf("the send is bound to %v, want its step %s", call.Links, step.ID)
 		}
 		if call.Attributes["huntaze.outcome"] != "accepted" || call.Attributes["http.response.status_code"] != "201" && call.Attributes["http.response.status_code"] != "200" {
 			t.Errorf("the call's attributes are %v", call.Attributes)

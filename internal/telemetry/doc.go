@@ -9,7 +9,8 @@
 //
 // How the spans of a message find each other: the trace context that is stored with its workflow names a span, the
 // message's own. Intake makes that span, under exactly that id; every step of the workflow, in whatever process and
-// after however many days, opens its span as a child of it. What belongs to several messages (a transaction, a batch
+// after however many days, opens its span as a child of it, and so do the calls that a step makes, so that nothing that a
+// killed process left behind is an orphan. What belongs to several messages (a transaction, a batch
 // that was received) has a trace of its own and is bound to theirs by links.
 //
 // Sampling is decided by the trace id alone, so that all processes decide alike. What is not sampled is recorded all

@@ -26,19 +26,24 @@ func (t *Telemetry) Start(ctx context.Context, name string, kind trace.SpanKind,
 	return ctx, &Span{span}
 }
 
-// StartLinked opens a span about what several others wait for: the child of the only one, or a trace of its own that is
-// bound to theirs.
-func (t *Telemetry) StartLinked(ctx context.Context, name string, kind trace.SpanKind, callers []trace.SpanContext, attributes ...attribute.KeyValue) (context.Context, *Span) {
+// StartBeside opens the span of a call beside the step that it is a part of, and bound to it. It is not the step's
+// child: a process that is killed after the call and before the end of the step may have told of the call, and never
+// tells of the step, without which a child would be an orphan.
+func (t *Telemetry) StartBeside(ctx context.Context, name string, kind trace.SpanKind, attributes ...attribute.KeyValue) (context.Context, *Span) {
 	if t == nil {
 		return ctx, nil
 	}
-	if len(callers) != 1 {
-		return t.StartRoot(ctx, name, kind, callers, attributes...)
+	tc := WorkflowOf(ctx)
+	own, step := t.spanContext(tc, tc.SpanID), trace.SpanContextFromContext(ctx)
+	if !own.IsValid() {
+		return t.Start(ctx, name, kind, attributes...)
 	}
-	return t.Start(trace.ContextWithSpanContext(ctx, callers[0]), name, kind, attributes...)
+	attributes = append(attributes, whose(tc)...)
+	ctx, span := t.tracer.Start(trace.ContextWithRemoteSpanContext(ctx, own), name, trace.WithSpanKind(kind), trace.WithAttributes(attributes...), trace.WithLinks(links([]trace.SpanContext{step})...))
+	return ctx, &Span{span}
 }
 
-// StartRoot opens a span that begins a trace, bound to what made it necessary.
+// StartRoot opens a span that begins a trace of its own, bound to what made it necessary or waits for it.
 func (t *Telemetry) StartRoot(ctx context.Context, name string, kind trace.SpanKind, bound []trace.SpanContext, attributes ...attribute.KeyValue) (context.Context, *Span) {
 	if t == nil {
 		return ctx, nil
