@@ -6,6 +6,7 @@ IMAGE    ?= huntaze
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 SEED     ?= $(shell date +%s)
 CHAOS    ?= 1
+RUN      ?= .
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint race fuzz bench e2e chaos migrate image
@@ -43,9 +44,9 @@ bench: ## Print the table of figures, each against a baseline of the same run
 e2e: ## Run the tests with real processes
 	go test -count=1 $(TESTFLAGS) ./e2e/...
 
-chaos: ## The same, heavier, with faults by chance (SEED=n repeats a run, CHAOS=light is shorter)
+chaos: ## The same, heavier, with faults by chance (SEED=n repeats a run, CHAOS=light is shorter, RUN= chooses tests)
 	@echo "seed $(SEED)"
-	CHAOS=$(CHAOS) SEED=$(SEED) go test -count=1 -timeout=60m $(TESTFLAGS) ./e2e/...
+	CHAOS=$(CHAOS) SEED=$(SEED) go test -count=1 -timeout=60m -run='$(RUN)' $(TESTFLAGS) ./e2e/...
 
 migrate: ## Bring the schema of DATABASE_URL up to date
 	go run ./cmd/huntaze migrate up $(ARGS)

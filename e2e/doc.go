@@ -1,5 +1,5 @@
 // Package e2e holds the tests of the promises that only whole processes can keep or break: real `huntaze worker`
-// processes, a real Postgres, an SQS server, a gateway and language models over HTTP, and faults by signal.
+// and `huntaze api` processes, a real Postgres, an SQS server, a gateway and language models over HTTP, and faults by signal.
 //
 // A test puts messages on the queue, kills, stops and restarts what it likes, waits until nothing is under way, and
 // leaves the verdict to a checker that was not there: it reads the gateway's arrival log from disk and dumps the

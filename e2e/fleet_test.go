@@ -230,7 +230,7 @@ func (f *fleet) launch(settings ...string) *process {
 	f.mu.Lock()
 	name := fmt.Sprintf("worker-%d", len(f.processes)+1)
 	f.mu.Unlock()
-	p := launch(f.t, f.folder, name, env)
+	p := launch(f.t, f.folder, name, "worker", env)
 	f.mu.Lock()
 	f.processes = append(f.processes, p)
 	f.mu.Unlock()

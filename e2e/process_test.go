@@ -21,7 +21,7 @@ import (
 // startWithin is how long a process may take until it works: it is also started while ten others are.
 const startWithin = 60 * time.Second
 
-// process is one `huntaze worker`. It ends with the test at the latest, and never outlives the test's own process.
+// process is one `huntaze worker` or `huntaze api`. It ends with the test at the latest, and never outlives the test's own process.
 type process struct {
 	t       testing.TB
 	name    string
@@ -31,16 +31,16 @@ type process struct {
 	err     error
 }
 
-// launch starts a process without waiting for it. Its whole environment is env, in the form NAME=value, and what the
-// operating system needs.
-func launch(t testing.TB, folder, name string, env []string) *process {
+// launch starts a command of huntaze without waiting for it. Its whole environment is env, in the form NAME=value, and
+// what the operating system needs.
+func launch(t testing.TB, folder, name, command string, env []string) *process {
 	t.Helper()
 	log, err := newProcessLog(filepath.Join(folder, name+".log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &process{t: t, name: name, log: log, exited: make(chan struct{})}
-	p.command = exec.Command(binary(t), "worker")
+	p.command = exec.Command(binary(t), command)
 	p.command.Dir = folder // there is no .env
 	p.command.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + folder}, env...)
 	p.command.Stdout, p.command.Stderr = log, log
@@ -143,7 +143,7 @@ type processLog struct {
 	rest  []byte         // of a line
 	last  []string       // the latest lines
 	said  map[string]int // messages by text
-	admin string
+	admin string         // where it listens: the worker for the probes, the API for everything
 }
 
 const keptLines = 60
@@ -181,13 +181,13 @@ func (l *processLog) line(text string) {
 	if len(l.last) > 2*keptLines {
 		l.last = append([]string(nil), l.last[keptLines:]...)
 	}
-	var entry struct{ Msg, Admin string }
+	var entry struct{ Msg, Admin, Address string }
 	if json.Unmarshal([]byte(text), &entry) != nil {
 		entry.Msg = text // not a log line: a panic, the race detector
 	}
 	l.said[entry.Msg]++
-	if entry.Msg == "worker started" {
-		l.admin = entry.Admin
+	if entry.Msg == "worker started" || entry.Msg == "API started" {
+		l.admin = entry.Admin + entry.Address // each says one
 		close(l.started)
 	}
 }
