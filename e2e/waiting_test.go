@@ -77,9 +77,9 @@ func (f *fleet) measureWaiting(count int, rest time.Duration) waitingCost {
 	return cost
 }
 
-// jobs counts the jobs that were ever made, the reconciler's left out.
+// jobs counts the jobs that were ever made, those left out that come by the clock.
 func (f *fleet) jobs() int {
-	return number(f, `SELECT count(*) FROM river.river_job WHERE kind <> 'reconcile'`)
+	return number(f, `SELECT count(*) FROM river.river_job WHERE kind NOT IN ('reconcile', 'audit')`)
 }
 
 // I9: an urgent message goes before all that wait in its account.
