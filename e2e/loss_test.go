@@ -59,7 +59,7 @@ func TestPostgresRestarts(t *testing.T) {
 	f := newFleetOn(t, url, "RATE_LIMIT_ACCOUNT=20/2s")
 	f.faults(gatewaysim.Faults{Rules: []gatewaysim.Rule{latency(0, 300*time.Millisecond)}})
 	f.start(2)
-	load := f.load(newInputs(30, pick(20, 40, 150)), pick(60, 100, 100))
+	load := f.load(newInputs(30, pick(45, 60, 150)), pick(60, 100, 100)) // enough for the last restart, on a fast machine too
 	restarts := pick(2, 3, 5)
 	for n := range restarts {
 		time.Sleep(time.Duration(pick(2, 2, 5)) * time.Second)
