@@ -26,9 +26,12 @@ type AccountState struct {
 // RuleTokens are the tokens of one rule of an account.
 type RuleTokens struct {
 	Rule     limit.Rule
-	Taken    int         // more than the rule's capacity for a while after it was lowered
-	NextFree time.Time   // not before now
-	returns  []time.Time // of the taken ones, the earliest first
+	Taken    int       // more than the rule's capacity for a while after it was lowered
+	NextFree time.Time // not before now
+	// FreeSince is when the token came back that has been free for longest; zero: it was never used, or none is free.
+	FreeSince time.Time
+	returns   []time.Time // of the taken ones, the earliest first
+	freed     []time.Time // when the others came back
 }
 
 // AccountState returns the state of one account. One that was never heard of has all its tokens.
@@ -91,6 +94,8 @@ func readAccountStates(ctx context.Context, tx pgx.Tx, users []string, now time.
 		tokens := &state.Tokens[h.rule]
 		if at := h.until.Add(tokens.Rule.Window + state.Policy.Guard); at.After(now) {
 			tokens.returns = append(tokens.returns, at)
+		} else if h.slot < tokens.Rule.Capacity {
+			tokens.freed = append(tokens.freed, at)
 		}
 		return nil
 	}), `SELECT user_id, rule, slot, busy_until FROM account_tokens WHERE user_id = ANY($1)`, users)
@@ -108,6 +113,9 @@ func readAccountStates(ctx context.Context, tx pgx.Tx, users []string, now time.
 func (t *RuleTokens) count(now time.Time) {
 	slices.SortFunc(t.returns, time.Time.Compare)
 	t.Taken, t.NextFree = len(t.returns), now
+	if len(t.freed) > 0 && t.Taken+len(t.freed) >= t.Rule.Capacity {
+		t.FreeSince = slices.MinFunc(t.freed, time.Time.Compare)
+	}
 	if surplus := t.Taken - t.Rule.Capacity; surplus >= 0 {
 		t.NextFree = t.returns[surplus]
 	}

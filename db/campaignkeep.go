@@ -20,7 +20,7 @@ func (s *Store) closeExpired(ctx context.Context, r *Reconciled) error {
 	return err
 }
 
-// sumCounts adds what changed in campaigns' counts to the sums.
+// sumCounts adds what changed in the counts of campaigns and stages to the sums.
 func (s *Store) sumCounts(ctx context.Context, r *Reconciled) error {
 	_, err := s.pool.Exec(ctx, `
 		WITH gone AS (
@@ -28,6 +28,15 @@ func (s *Store) sumCounts(ctx context.Context, r *Reconciled) error {
 		INSERT INTO campaign_counts AS c (user_id, campaign_id, stage, number)
 		SELECT user_id, campaign_id, stage, sum(number) FROM gone GROUP BY 1, 2, 3 HAVING sum(number) <> 0 ORDER BY 1, 2, 3
 		ON CONFLICT (user_id, campaign_id, stage) DO UPDATE SET number = c.number + excluded.number`)
+	if err != nil {
+		return err
+	}
+	_, err = s.pool.Exec(ctx, `
+		WITH gone AS (
+			DELETE FROM stage_deltas WHERE ctid = ANY(ARRAY(SELECT ctid FROM stage_deltas LIMIT 100000 FOR UPDATE SKIP LOCKED)) RETURNING *)
+		INSERT INTO stage_counts AS c (stage, number)
+		SELECT stage, sum(number) FROM gone GROUP BY 1 HAVING sum(number) <> 0 ORDER BY 1
+		ON CONFLICT (stage) DO UPDATE SET number = c.number + excluded.number`)
 	return err
 }
 

@@ -19,7 +19,6 @@ type Certainty string
 const (
 	Exactly Certainty = "exactly"
 	AtLeast Certainty = "at_least" // counting ended there
-	About   Certainty = "about"    // Postgres' own estimate
 )
 
 // bounded makes a count of what a query with LIMIT most+1 returned.

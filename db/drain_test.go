@@ -40,7 +40,7 @@ func (o *oracle) drain() {
 		}
 	}
 	o.rt.Fatalf("messages are left: %v at %s\nlast wake-ups: %v\n%s", o.stages(), stamp(o.model.now),
-		column[string](o.fleet, `SELECT format('%s %s', user_id, at - $1) FROM test_job_log WHERE kind = 'release' ORDER BY id DESC LIMIT 10`, start), cmp.Diff(picture{}, o.databasePicture()))
+		column[string](o.fleet, `SELECT format('%s %s', user_id, at - $1) FROM test_job_log WHERE kind = 'release' ORDER BY id DESC LIMIT 10`, start), cmp.Diff(drawing{}, o.databasePicture()))
 }
 
 // skipAhead goes to the next job, or to the next run of the reconciler when there is none.

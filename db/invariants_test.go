@@ -45,6 +45,9 @@ var invariants = []invariant{
 		WHERE a.account_slots IS DISTINCT FROM h.slots`},
 	{"holds belong to an attempt", `
 		SELECT format('%s/%s', h.workflow, h.sequence) FROM send_holds h LEFT JOIN send_attempts a USING (workflow, sequence) WHERE a.workflow IS NULL`},
+	{"the sums of the stages are the messages", `
+		SELECT format('%s: %s kept, %s there', stage, k.n, w.n) FROM (SELECT stage, sum(number) AS n FROM (SELECT * FROM stage_counts UNION ALL SELECT * FROM stage_deltas) a GROUP BY 1) k
+		FULL JOIN (SELECT stage, count(*) AS n FROM hybrid_workflows GROUP BY 1) w USING (stage) WHERE coalesce(k.n, 0) <> coalesce(w.n, 0)`},
 	{"an account has one wake-up at most, and it is a job", `
 		SELECT format('%s wakes at %s: %s jobs', a.user_id, a.wake_at, count(j.id)) FROM accounts a
 		LEFT JOIN test_job_log j ON j.kind = 'release' AND j.user_id = a.user_id AND j.at = a.wake_at

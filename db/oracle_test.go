@@ -74,7 +74,7 @@ var (
 
 const clearAll = `DELETE FROM hybrid_workflows; DELETE FROM workflow_events; DELETE FROM inbox; DELETE FROM quarantine; DELETE FROM accounts;
 	DELETE FROM campaigns; DELETE FROM limit_policies; DELETE FROM account_tokens; DELETE FROM recipient_limits; DELETE FROM send_attempts;
-	DELETE FROM send_holds; DELETE FROM test_job_log`
+	DELETE FROM send_holds; DELETE FROM test_job_log; DELETE FROM stage_counts; DELETE FROM stage_deltas`
 
 func newOracle(f *fleet, rt *rapid.T) *oracle {
 	f.exec(clearAll)

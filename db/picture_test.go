@@ -42,8 +42,8 @@ func (o *oracle) checkAgreement(rt *rapid.T) {
 	}
 }
 
-// picture is what both sides hold, in a form that reads well when it differs.
-type picture struct {
+// drawing is what both sides hold, in a form that reads well when it differs.
+type drawing struct {
 	Messages, Attempts, Holds, Tokens, Rests map[string]string
 }
 
@@ -51,8 +51,8 @@ func stamp(at time.Time) string {
 	return at.UTC().Sub(start).String()
 }
 
-func (o *oracle) modelPicture() picture {
-	p := picture{map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}}
+func (o *oracle) modelPicture() drawing {
+	p := drawing{map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}}
 	for id, m := range o.model.byID {
 		p.Messages[id.String()] = fmt.Sprintf("%s, sequence %d, attempts %d, not before %s, waits for %q", m.state.Stage, m.sequence, m.state.Attempts, stamp(m.state.NotBefore), m.state.WaitReason)
 	}
@@ -77,8 +77,8 @@ func (o *oracle) modelPicture() picture {
 	return p
 }
 
-func (o *oracle) databasePicture() picture {
-	p := picture{map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}}
+func (o *oracle) databasePicture() drawing {
+	p := drawing{map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}}
 	var batch pgx.Batch
 	batch.Queue(`SELECT id, stage, send_sequence, attempts, not_before, wait_reason FROM hybrid_workflows`)
 	batch.Queue(`SELECT workflow, sequence, state, account_slots, reservation_ends FROM send_attempts`)

@@ -3,7 +3,6 @@ package db
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,12 +10,10 @@ import (
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
-// How far a summary counts. Beyond it Postgres' estimate stands, or "at least".
+// How far a summary counts what is not kept as a sum. Beyond it "at least" stands.
 const (
-	summaryTable    = 20_000  // workflows: a smaller table is counted exactly
-	summaryQueued   = 100_000 // parked messages: read from their index alone
-	summaryRows     = 10_000  // anything else
-	summaryAccounts = 5_000   // pairs of account and campaign that are searched for the oldest message
+	summaryRows     = 10_000 // of anything
+	summaryAccounts = 5_000  // pairs of account and campaign that are searched for the oldest message
 )
 
 // Summary is the fleet at one moment. It costs a bounded number of rows, whatever the backlog and the history;
@@ -77,73 +74,19 @@ func (s *Store) Summarise(ctx context.Context) (Summary, error) {
 	return sum, err
 }
 
+// readStages reads how many messages are in each stage, as the triggers keep it: the sum, and what changed since.
 func (sum *Summary) readStages(ctx context.Context, tx pgx.Tx) error {
-	rows, err := tx.Query(ctx, `SELECT w.stage, count(*) FROM (SELECT stage FROM hybrid_workflows ORDER BY id LIMIT $1) w GROUP BY w.stage`, summaryTable+1)
+	for _, stage := range workflow.Stages {
+		sum.Stages[stage] = Count{Certainty: Exactly}
+	}
+	rows, err := tx.Query(ctx, `SELECT n.stage, sum(n.number)::bigint FROM (SELECT stage, number FROM stage_counts UNION ALL SELECT stage, number FROM stage_deltas) n GROUP BY n.stage`)
 	if err != nil {
 		return err
 	}
-	counts, total := map[workflow.Stage]int64{}, int64(0)
 	var stage workflow.Stage
 	var n int64
-	if _, err := pgx.ForEachRow(rows, []any{&stage, &n}, func() error { counts[stage] = n; total += n; return nil }); err != nil {
-		return err
-	}
-	for _, stage := range workflow.Stages {
-		sum.Stages[stage] = Count{Number: counts[stage], Certainty: Exactly}
-	}
-	if total <= summaryTable {
-		return nil
-	}
-	return sum.estimateStages(ctx, tx)
-}
-
-// estimateStages is for a table that is too large to count: what is live is counted in its indexes up to a
-// bound, and what is over is estimated from the statistics that autovacuum keeps.
-func (sum *Summary) estimateStages(ctx context.Context, tx pgx.Tx) error {
-	for _, live := range []struct {
-		stage workflow.Stage
-		most  int
-	}{{workflow.StagePlanning, summaryRows}, {workflow.StageQueued, summaryQueued}, {workflow.StageSending, summaryRows}, {workflow.StageInDoubt, summaryRows}} {
-		// The stage is written out: with a parameter Postgres could not use the partial index.
-		n, err := countRows(ctx, tx, `SELECT 1 FROM hybrid_workflows WHERE stage = '`+string(live.stage)+`' LIMIT $1`, live.most)
-		if err != nil {
-			return err
-		}
-		sum.Stages[live.stage] = n
-	}
-	// Rows per page as of the last vacuum, times the pages of now: what the planner does.
-	rows, err := tx.Query(ctx, `
-		SELECT v.stage, v.part * c.reltuples / greatest(c.relpages, 1) * (pg_relation_size(c.oid) / current_setting('block_size')::int)
-		FROM pg_class c, pg_stats s, unnest(s.most_common_vals::text::text[], s.most_common_freqs) AS v(stage, part)
-		WHERE c.oid = 'hybrid_workflows'::regclass AND c.reltuples > 0
-		  AND s.schemaname = c.relnamespace::regnamespace::text AND s.tablename = 'hybrid_workflows' AND s.attname = 'stage'`)
-	if err != nil {
-		return err
-	}
-	estimates := map[workflow.Stage]float64{}
-	var stage workflow.Stage
-	var n float64
-	if _, err := pgx.ForEachRow(rows, []any{&stage, &n}, func() error { estimates[stage] = n; return nil }); err != nil {
-		return err
-	}
-	for stage, count := range sum.Stages {
-		switch {
-		case stage.Final() && len(estimates) == 0:
-			sum.Stages[stage] = Count{Number: count.Number, Certainty: AtLeast} // of the rows that were looked at
-		case stage.Final(), count.Certainty == AtLeast && int64(estimates[stage]) > count.Number:
-			sum.Stages[stage] = Count{Number: roundOff(estimates[stage]), Certainty: About}
-		}
-	}
-	return nil
-}
-
-// roundOff keeps three digits: an estimate that looks exact misleads.
-func roundOff(n float64) int64 {
-	if n < 1000 {
-		return int64(math.Round(n))
-	}
-	unit := math.Pow(10, math.Floor(math.Log10(n))-2)
-	return int64(math.Round(n/unit) * unit)
+	_, err = pgx.ForEachRow(rows, []any{&stage, &n}, func() error { sum.Stages[stage] = Count{Number: n, Certainty: Exactly}; return nil })
+	return err
 }
 
 // oldestSQL steps through the index of parked messages from one pair of account and campaign to the next, and
@@ -203,7 +146,7 @@ func (sum *Summary) readJobs(ctx context.Context, tx pgx.Tx) error {
 	rows, err := tx.Query(ctx, `
 		SELECT q.queue, s.state, (SELECT count(*) FROM (SELECT 1 FROM `+RiverSchema+`.river_job j
 			WHERE j.state = s.state::`+RiverSchema+`.river_job_state AND j.queue = q.queue LIMIT $1) j)
-		FROM (VALUES ('send'), ('default')) AS q(queue)
+		FROM (VALUES ('send'), ('default'), ('plan')) AS q(queue)
 		CROSS JOIN (VALUES (1, 'available'), (2, 'running'), (3, 'retryable'), (4, 'scheduled')) AS s(position, state)
 		ORDER BY q.queue DESC, s.position`, summaryRows+1)
 	if err != nil {

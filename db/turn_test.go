@@ -1,7 +1,6 @@
 package db
 
 import (
-	"slices"
 	"testing"
 	"time"
 
@@ -54,13 +53,5 @@ func TestTurnWithoutLimit(t *testing.T) {
 	rests := AccountState{RestUntil: now.Add(time.Minute)}
 	if at := rests.Turn(0, now); !at.Equal(rests.RestUntil) {
 		t.Errorf("while the account rests its turn is %s", at)
-	}
-}
-
-func TestRoundOff(t *testing.T) {
-	t.Parallel()
-	got := []int64{roundOff(0), roundOff(17.4), roundOff(1234), roundOff(987_654), roundOff(10_000_000)}
-	if want := []int64{0, 17, 1230, 988_000, 10_000_000}; !slices.Equal(got, want) {
-		t.Errorf("%v, want %v", got, want)
 	}
 }

@@ -27,10 +27,10 @@ var (
 		[]Label{{Name: "queue", Values: []string{"send", "default", "plan"}}, {Name: "state", Values: []string{"available", "running", "retryable", "scheduled"}}}, nil}
 	FleetOldestJob = Family{"huntaze_fleet_oldest_job_seconds", Gauge, "For how long the oldest available job of a queue has been due; 0 without one. The number to scale workers by.", Fleet, groupFleet,
 		[]Label{{Name: "queue", Values: []string{"send", "default", "plan"}}}, nil}
-	FleetBreaker    = Family{"huntaze_fleet_breaker", Gauge, "1 for the state that a provider's breaker is in.", Fleet, groupFleet, []Label{{Name: "provider", Values: providers}, {Name: "state", Values: []string{"closed", "open", "half_open"}}}, nil}
-	FleetCostToday  = Family{"huntaze_fleet_provider_cost_today_usd", Gauge, "What the providers' calls of this day (UTC) cost.", Fleet, groupFleet, nil, nil}
-	FleetBudget     = Family{"huntaze_fleet_provider_budget_usd", Gauge, "What they may cost in a day (PROVIDER_DAILY_BUDGET_USD); missing without a budget.", Fleet, groupFleet, nil, nil}
-	FleetFrozen     = Family{"huntaze_fleet_frozen", Gauge, "1 while the whole fleet sends nothing, because the database failed over or was restored.", Fleet, groupFleet, nil, nil}
-	FleetSwitchOff  = Family{"huntaze_fleet_switched_off", Gauge, "1 while a switch is off for all accounts.", Fleet, groupFleet, []Label{{Name: "flag", Values: []string{"sends_enabled", "planning_enabled"}}}, nil}
+	FleetBreaker           = Family{"huntaze_fleet_breaker", Gauge, "1 for the state that a provider's breaker is in.", Fleet, groupFleet, []Label{{Name: "provider", Values: providers}, {Name: "state", Values: []string{"closed", "open", "half_open"}}}, nil}
+	FleetCostToday         = Family{"huntaze_fleet_provider_cost_today_usd", Gauge, "What the providers' calls of this day (UTC) cost.", Fleet, groupFleet, nil, nil}
+	FleetBudget            = Family{"huntaze_fleet_provider_budget_usd", Gauge, "What they may cost in a day (PROVIDER_DAILY_BUDGET_USD); missing without a budget.", Fleet, groupFleet, nil, nil}
+	FleetFrozen            = Family{"huntaze_fleet_frozen", Gauge, "1 while the whole fleet sends nothing, because the database failed over or was restored.", Fleet, groupFleet, nil, nil}
+	FleetSwitchOff         = Family{"huntaze_fleet_switched_off", Gauge, "1 while a switch is off for all accounts.", Fleet, groupFleet, []Label{{Name: "flag", Values: []string{"sends_enabled", "planning_enabled"}}}, nil}
 	FleetOldestTransaction = Family{"huntaze_fleet_oldest_transaction_seconds", Gauge, "Age of the oldest transaction that is open in the database; an old one keeps Postgres from cleaning up.", Fleet, groupFleet, nil, nil}
 )

@@ -51,11 +51,8 @@ func Length(d time.Duration) string {
 // Number is a count with its certainty, in groups of three digits.
 func Number(c db.Count) string {
 	text := Grouped(c.Number)
-	switch c.Certainty {
-	case db.AtLeast:
+	if c.Certainty == db.AtLeast {
 		return "over " + text
-	case db.About:
-		return "about " + text
 	}
 	return text
 }
