@@ -47,6 +47,7 @@ type Released struct {
 	UserID  string
 	Count   int  // messages on their way
 	Waiting bool // more messages are parked
+	Refused bool // the ledger refused tokens of this transaction's first try, and one by one they were tried again
 	// How long from now on until another look is worthwhile; negative: nobody knows of a reason. Next is for
 	// reasons that only this release knows of (a schedule, a rest, a recipient), NextToken for the return of
 	// a token, which whoever ended its call knows as well.
@@ -142,7 +143,7 @@ func (s *Store) releaseTx(ctx context.Context, tx pgx.Tx, requests []Release, ca
 	}
 	released := make([]Released, 0, len(accounts))
 	for _, a := range accounts {
-		released = append(released, Released{UserID: a.request.UserID, Count: a.released, Waiting: a.waiting(),
+		released = append(released, Released{UserID: a.request.UserID, Count: a.released, Waiting: a.waiting(), Refused: careful,
 			Next: after(a.next, now), NextToken: after(a.nextToken, now)})
 	}
 	return released, jobs, nil

@@ -203,7 +203,7 @@ func (e *Engine) Ingest(ctx context.Context, batch []workflow.Delivery) ([]workf
 	}
 	e.afterRelease(result.Released)
 	for i, a := range result.Answers {
-		e.metrics.intake(a.Outcome)
+		e.metrics.intake(batch[i], a.Outcome)
 		e.tellIntake(ctx, batch[i], a, begin)
 	}
 	return result.Answers, nil
@@ -211,8 +211,9 @@ func (e *Engine) Ingest(ctx context.Context, batch []workflow.Delivery) ([]workf
 
 // afterRelease sets the timers of accounts that were looked at together with an intake.
 func (e *Engine) afterRelease(released []db.Released) {
+	e.metrics.refused(released)
 	for _, r := range released {
-		e.metrics.released(r.Count)
+		e.metrics.looked(r)
 		if r.Waiting {
 			e.timers.set(r.UserID, r.Next)
 			e.goOn(r)
@@ -319,12 +320,13 @@ func (e *Engine) releaseAll(ctx context.Context, requests []db.Release) ([]db.Re
 	if err != nil {
 		return nil, err
 	}
+	e.metrics.refused(released)
 	answers := make([]db.Released, len(requests))
 	for _, r := range released {
 		for _, i := range index[r.UserID] {
 			answers[i] = r
 		}
-		e.metrics.released(r.Count)
+		e.metrics.looked(r)
 		if bypass {
 			e.paces.spend(r.UserID, r.Count, begin)
 		}

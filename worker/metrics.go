@@ -2,69 +2,91 @@ package worker
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/audit"
+	"github.com/huntaze/hybrid-orchestrator/internal/metrics"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider/fallback"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
-// Metrics are what this process counts. Labels are closed lists: never an account or a message.
+// Metrics are what the engine of this process counts; internal/metrics says what each means.
 type Metrics struct {
-	intakes      *prometheus.CounterVec
-	releases     prometheus.Counter
-	outcomes     *prometheus.CounterVec
-	elapsed      prometheus.Histogram
-	transactions *prometheus.CounterVec
-	grouped      *prometheus.HistogramVec
-	durations    *prometheus.HistogramVec
-	bypassed     prometheus.Gauge
-	calls        *prometheus.CounterVec
-	tokens       *prometheus.CounterVec
-	unclassified *prometheus.CounterVec
-	fallbacks    *prometheus.CounterVec
-	texts        *prometheus.CounterVec
-	findings     *prometheus.GaugeVec
-	lastAudit    *prometheus.GaugeVec
+	intakes, released, decisions, refusals *prometheus.CounterVec
+	outcomes, transactions                 *prometheus.CounterVec
+	calls, tokens, unclassified            *prometheus.CounterVec
+	fallbacks, texts                       *prometheus.CounterVec
+	intakeDelay, elapsed                   *prometheus.HistogramVec
+	grouped, durations                     *prometheus.HistogramVec
+	bypassed, findings, lastAudit          *prometheus.GaugeVec
 }
 
-// NewMetrics registers the worker's metrics.
+// NewMetrics registers them.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
-		intakes:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "huntaze_intake_messages_total", Help: "Messages taken in, by what became of them."}, []string{"outcome"}),
-		releases:     prometheus.NewCounter(prometheus.CounterOpts{Name: "huntaze_released_messages_total", Help: "Messages that got their tokens."}),
-		outcomes:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "huntaze_send_outcomes_total", Help: "Outcomes of attempts that became durable, by event."}, []string{"outcome"}),
-		elapsed:      prometheus.NewHistogram(prometheus.HistogramOpts{Name: "huntaze_message_duration_seconds", Help: "Time from intake to acceptance by the gateway.", Buckets: prometheus.ExponentialBuckets(0.01, 4, 12)}),
-		transactions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "huntaze_transactions_total", Help: "Transactions of the engine, by operation and result."}, []string{"operation", "result"}),
-		grouped:      prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "huntaze_transaction_requests", Help: "Requests that shared a transaction, by operation.", Buckets: prometheus.ExponentialBuckets(1, 2, 9)}, []string{"operation"}),
-		durations:    prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "huntaze_transaction_duration_seconds", Help: "Time that a transaction of the engine took, by operation.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}, []string{"operation"}),
-		bypassed:     prometheus.NewGauge(prometheus.GaugeOpts{Name: "huntaze_limiter_bypass", Help: "1 while this process sends without the rate limiter."}),
+		intakes: metrics.Intakes.NewCounter(r), intakeDelay: metrics.IntakeDelay.NewHistogram(r),
+		released: metrics.Released.NewCounter(r), decisions: metrics.LimiterDecisions.NewCounter(r), refusals: metrics.LimiterRefusals.NewCounter(r),
+		bypassed: metrics.LimiterBypass.NewGauge(r), outcomes: metrics.SendOutcomes.NewCounter(r), elapsed: metrics.MessageDuration.NewHistogram(r),
+		transactions: metrics.Transactions.NewCounter(r), grouped: metrics.TransactionRequests.NewHistogram(r), durations: metrics.TransactionDuration.NewHistogram(r),
+		calls: metrics.ProviderCalls.NewCounter(r), tokens: metrics.ProviderTokens.NewCounter(r), unclassified: metrics.ProviderUnclassified.NewCounter(r),
+		fallbacks: metrics.Fallbacks.NewCounter(r), texts: metrics.TextMessages.NewCounter(r),
+		// Without a value until this process has run an audit: most never do, and a 0 would look like one from long ago.
+		findings: metrics.AuditFindings.NewGauge(r), lastAudit: metrics.AuditLastSuccess.NewGauge(r),
 	}
-	m.calls = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "huntaze_provider_calls_total", Help: "Calls to providers, by how they ended."}, []string{"provider", "class"})
-	m.tokens = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "huntaze_provider_tokens_total", Help: "Tokens of calls, as far as their usage is known."}, []string{"provider", "kind"})
-	m.unclassified = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "huntaze_provider_unclassified_total", Help: "Answers of providers in a form that is on no list; should stay 0."}, []string{"provider"})
-	m.fallbacks = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "huntaze_plan_fallbacks_total", Help: "Fallbacks of texts, by scenario and where to."}, []string{"scenario", "to"})
-	m.texts = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "huntaze_plan_messages_total", Help: "Messages whose text became ready, by who wrote it, or could not be had (none)."}, []string{"source"})
-	// Without a value until this process has run an audit: most never do, and a 0 would look like one from long ago.
-	m.findings = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "huntaze_audit_findings", Help: "Findings of the latest audit that this process ran, by kind. That of the fleet is the one with the latest huntaze_audit_last_success_timestamp_seconds."}, []string{"kind"})
-	m.lastAudit = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "huntaze_audit_last_success_timestamp_seconds", Help: "When the latest audit that this process ran looked at the ledger."}, nil)
-	r.MustRegister(m.findings, m.lastAudit)
-	r.MustRegister(m.calls, m.tokens, m.unclassified, m.fallbacks, m.texts)
-	r.MustRegister(m.intakes, m.releases, m.outcomes, m.elapsed, m.transactions, m.grouped, m.durations, m.bypassed)
+	// What alerts look at for an increase has to be there before it happens.
+	m.released.WithLabelValues()
+	m.refusals.WithLabelValues()
+	m.bypass(false)
+	for _, outcome := range metrics.SendOutcomes.Labels[0].Values {
+		m.outcomes.WithLabelValues(outcome)
+	}
+	for _, outcome := range metrics.Intakes.Labels[0].Values {
+		m.intakes.WithLabelValues(outcome)
+	}
+	for _, provider := range metrics.ProviderUnclassified.Labels[0].Values {
+		m.unclassified.WithLabelValues(provider)
+	}
 	return m
 }
 
-func (m *Metrics) intake(o workflow.IntakeOutcome) { m.intakes.WithLabelValues(string(o)).Inc() }
+// intake counts a delivery. Only new messages have a delay that says something: a duplicate's first delivery was in time.
+func (m *Metrics) intake(d workflow.Delivery, o workflow.IntakeOutcome) {
+	m.intakes.WithLabelValues(string(o)).Inc()
+	if o == workflow.IntakeAccepted && !d.SentAt.IsZero() {
+		m.intakeDelay.WithLabelValues().Observe(max(0, time.Since(d.SentAt).Seconds()))
+	}
+}
 
-func (m *Metrics) released(n int) { m.releases.Add(float64(n)) }
+// looked counts what came of a look at an account.
+func (m *Metrics) looked(r db.Released) {
+	m.released.WithLabelValues().Add(float64(r.Count))
+	decision := "nothing"
+	switch {
+	case r.Count > 0:
+		decision = "released"
+	case r.Waiting && r.NextToken >= 0:
+		decision = "wait_token"
+	case r.Waiting:
+		decision = "wait_other"
+	}
+	m.decisions.WithLabelValues(decision).Inc()
+}
+
+// refused counts a transaction in which the ledger refused what the buckets had given.
+func (m *Metrics) refused(all []db.Released) {
+	if slices.ContainsFunc(all, func(r db.Released) bool { return r.Refused }) {
+		m.refusals.WithLabelValues().Inc()
+	}
+}
 
 func (m *Metrics) outcome(kind workflow.EventKind, done db.Finished) {
 	m.outcomes.WithLabelValues(string(kind)).Inc()
 	if kind == workflow.EventAccepted {
-		m.elapsed.Observe(done.Elapsed.Seconds())
+		m.elapsed.WithLabelValues().Observe(done.Elapsed.Seconds())
 	}
 }
 
@@ -105,7 +127,7 @@ func (m *Metrics) plan(step db.PlanStep, next db.PlanNext) {
 // audited shows what an audit found.
 func (m *Metrics) audited(report *audit.Report) {
 	for kind, n := range report.Totals {
-		m.findings.WithLabelValues(string(kind)).Set(float64(n))
+		m.findings.WithLabelValues(string(kind), string(kind.Severity())).Set(float64(n))
 	}
 	m.lastAudit.WithLabelValues().Set(float64(report.At.UnixMilli()) / 1000)
 }
@@ -115,5 +137,5 @@ func (m *Metrics) bypass(on bool) {
 	if on {
 		value = 1
 	}
-	m.bypassed.Set(value)
+	m.bypassed.WithLabelValues().Set(value)
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/emf"
 	"github.com/huntaze/hybrid-orchestrator/internal/flags"
 	"github.com/huntaze/hybrid-orchestrator/internal/gateway"
 	"github.com/huntaze/hybrid-orchestrator/internal/limit"
@@ -59,6 +60,8 @@ type Config struct {
 	ReconcileEvery  time.Duration // 0: a minute
 	Logger          *slog.Logger
 	Telemetry       *telemetry.Telemetry // nil: off. Whoever set it up shuts it down, after the worker.
+	Version         string               // of the program, in metrics
+	EMF             *emf.Writer          // what autoscaling and alarms of CloudWatch need, as lines; nil: none
 }
 
 // Times of River's own machinery; the reasons stand beside them.
@@ -89,6 +92,9 @@ type Worker struct {
 	admin   *http.Server
 	listen  net.Listener
 	health  *health
+
+	registry *prometheus.Registry
+	observer *observer
 
 	cleanups []cleanup
 }
@@ -152,6 +158,7 @@ func New(ctx context.Context, config Config) (_ *Worker, err error) {
 		}
 		w.bridge = queue.New(config.Queue, tracedSQS(config.Telemetry, config.SQS), intake, w.logger)
 	}
+	w.measure(registry)
 	if config.AdminAddr != "" {
 		if w.listen, err = net.Listen("tcp", config.AdminAddr); err != nil {
 			return nil, fmt.Errorf("ADMIN_ADDR %s: %w", config.AdminAddr, err)
@@ -286,6 +293,7 @@ func (w *Worker) start(ctx context.Context) error {
 	if err := w.client.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("river: %w", err)
 	}
+	w.observe(ctx)
 	if w.admin != nil {
 		go func() { _ = w.admin.Serve(w.listen) }()
 		w.onClose("admin listener", w.admin.Shutdown)

@@ -3,23 +3,16 @@ package cli
 import (
 	"context"
 	"fmt"
-	"strconv"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/huntaze/hybrid-orchestrator/internal/config"
 	"github.com/huntaze/hybrid-orchestrator/queue"
 )
 
-// depth is about how many messages a queue has: SQS itself only knows it approximately.
+// depth is that of a queue, as far as it is known.
 type depth struct {
-	Queue    string `json:"queue"`
-	Visible  int    `json:"visible"`
-	InFlight int    `json:"inFlight"`
-	Delayed  int    `json:"delayed"`
-	Error    string `json:"error,omitempty"` // why nothing is known
+	Queue string `json:"queue"`
+	queue.Depth
+	Error string `json:"error,omitempty"` // why nothing is known
 }
 
 func (d depth) inWords() string {
@@ -38,7 +31,7 @@ func depthsOf(ctx context.Context, cfg config.Config, names ...string) []depth {
 		}
 		d, failed := depth{Queue: name}, err
 		if failed == nil {
-			d, failed = depthOf(ctx, client, name)
+			d.Depth, failed = queue.DepthOf(ctx, client, name)
 		}
 		if failed != nil {
 			d.Error = "can't be asked: " + oneLine(failed)
@@ -46,24 +39,4 @@ func depthsOf(ctx context.Context, cfg config.Config, names ...string) []depth {
 		depths = append(depths, d)
 	}
 	return depths
-}
-
-func depthOf(ctx context.Context, api queue.API, name string) (depth, error) {
-	d := depth{Queue: name}
-	found, err := api.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(name)})
-	if err != nil {
-		return d, err
-	}
-	names := []types.QueueAttributeName{types.QueueAttributeNameApproximateNumberOfMessages,
-		types.QueueAttributeNameApproximateNumberOfMessagesNotVisible, types.QueueAttributeNameApproximateNumberOfMessagesDelayed}
-	out, err := api.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: found.QueueUrl, AttributeNames: names})
-	if err != nil {
-		return d, err
-	}
-	for i, into := range []*int{&d.Visible, &d.InFlight, &d.Delayed} {
-		if *into, err = strconv.Atoi(out.Attributes[string(names[i])]); err != nil {
-			return d, fmt.Errorf("attribute %s: %w", names[i], err)
-		}
-	}
-	return d, nil
 }

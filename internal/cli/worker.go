@@ -11,6 +11,7 @@ import (
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/config"
+	"github.com/huntaze/hybrid-orchestrator/internal/emf"
 	"github.com/huntaze/hybrid-orchestrator/internal/flags"
 	"github.com/huntaze/hybrid-orchestrator/internal/gateway"
 	"github.com/huntaze/hybrid-orchestrator/internal/limit"
@@ -49,6 +50,10 @@ intake, what is in flight is finished, and the process ends within SHUTDOWN_TIME
 				return err
 			}
 			defer flush()
+			settings.Version = a.version
+			if cfg.EMF {
+				settings.EMF = emf.NewWriter(a.out, cfg.EMFNamespace)
+			}
 			w, err := worker.New(cmd.Context(), settings)
 			if err != nil {
 				return err

@@ -108,6 +108,9 @@ type Config struct {
 	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info" group:"Logs" desc:"least important log lines that are written" oneof:"debug|info|warn|error"`
 	LogFormat string     `env:"LOG_FORMAT" envDefault:"json" group:"Logs" desc:"form of a log line: one JSON object, or text for a person" oneof:"json|text"`
 
+	EMF          bool   `env:"CLOUDWATCH_EMF" envDefault:"false" group:"Metrics" desc:"write what autoscaling and alarms of CloudWatch need as lines (embedded metric format) on stdout, once a minute" expect:"true or false"`
+	EMFNamespace string `env:"CLOUDWATCH_NAMESPACE" envDefault:"Huntaze" group:"Metrics" desc:"CloudWatch namespace of those metrics; one for each environment" expect:"a name" example:"Huntaze/Staging"`
+
 	DataDir string `env:"HUNTAZE_DATA_DIR" envDefault:".data" group:"Development" desc:"folder where huntaze dev keeps its database and its queues" expect:"a path"`
 }
 

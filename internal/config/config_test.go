@@ -34,7 +34,7 @@ func TestLoadDefaults(t *testing.T) {
 		LegacyMessagesPath: "/messages",
 		HTTPAddr:           "127.0.0.1:8080", AdminAddr: "127.0.0.1:9090",
 		APIRateLimit: 50, APIRequestTimeout: 30 * time.Second, APIMaxBody: 4194304, APIMaxUpload: 1073741824, APIURL: "http://127.0.0.1:8080",
-		LogLevel: slog.LevelInfo, LogFormat: "json",
+		LogLevel: slog.LevelInfo, LogFormat: "json", EMFNamespace: "Huntaze",
 		DataDir: ".data",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -1,0 +1,41 @@
+package worker
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/huntaze/hybrid-orchestrator/internal/metrics"
+)
+
+// measure registers what is not the engine's: the runtime's, the bridge's, the fleet's.
+func (w *Worker) measure(registry *prometheus.Registry) {
+	w.registry, w.observer = registry, w.newObserver()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), w.observer)
+	metrics.Build.NewGauge(registry).WithLabelValues(w.config.Version, "worker").Set(1)
+	if w.bridge != nil {
+		registry.MustRegister(bridgeCollector{w.bridge})
+	}
+}
+
+// observe observes the fleet, and writes what CloudWatch needs, until the worker ends.
+func (w *Worker) observe(ctx context.Context) {
+	lifetime, end := context.WithCancel(context.WithoutCancel(ctx))
+	looks, lines := time.NewTicker(observeEvery), time.NewTicker(emfEvery)
+	var running sync.WaitGroup
+	running.Go(func() { w.observer.run(lifetime, looks.C) })
+	if w.config.EMF != nil {
+		emitter := newEmitter(w.config.EMF, w.registry, w.observer, w.config.Version, w.logger)
+		running.Go(func() { emitter.run(lifetime, lines.C) })
+	}
+	w.onClose("observer", func(context.Context) error {
+		end()
+		running.Wait()
+		looks.Stop()
+		lines.Stop()
+		return nil
+	})
+}
