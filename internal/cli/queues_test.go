@@ -221,7 +221,7 @@ waiting     0 accounts, no message of them is due
 resting     0 accounts
 in doubt    0 messages
 quarantine  0 messages
-jobs        send: 0 available, 0 running, 0 retryable, 0 scheduled, default: 0 available, 0 running, 0 retryable, 0 scheduled
+jobs        send: 0 available, 0 running, 0 retryable, 0 scheduled, plan: 0 available, 0 running, 0 retryable, 0 scheduled, default: 0 available, 0 running, 0 retryable, 0 scheduled
 queue       huntaze-hybrid-messages-production: about 0 visible, 0 in flight, 0 delayed
 queue       huntaze-alerts-production: about 0 visible, 0 in flight, 0 delayed
 queue       huntaze-dlq-production: about 0 visible, 0 in flight, 0 delayed
