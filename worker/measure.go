@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -24,7 +25,7 @@ func (w *Worker) measure(registry *prometheus.Registry) {
 // observe observes the fleet, and writes what CloudWatch needs, until the worker ends.
 func (w *Worker) observe(ctx context.Context) {
 	lifetime, end := context.WithCancel(context.WithoutCancel(ctx))
-	looks, lines := time.NewTicker(observeEvery), time.NewTicker(emfEvery)
+	looks, lines := time.NewTicker(cmp.Or(w.config.ObserveEvery, observeEvery)), time.NewTicker(emfEvery)
 	var running sync.WaitGroup
 	running.Go(func() { w.observer.run(lifetime, looks.C) })
 	if w.config.EMF != nil {

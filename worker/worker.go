@@ -58,6 +58,7 @@ type Config struct {
 	AdminAddr       string    // empty: no listener
 	ShutdownTimeout time.Duration
 	ReconcileEvery  time.Duration // 0: a minute
+	ObserveEvery    time.Duration // 0: 15 s
 	Logger          *slog.Logger
 	Telemetry       *telemetry.Telemetry // nil: off. Whoever set it up shuts it down, after the worker.
 	Version         string               // of the program, in metrics

@@ -96,6 +96,11 @@ func (r *rig) start(t testing.TB, config worker.Config) (stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return r.run(t, config.Name, w)
+}
+
+func (r *rig) run(t testing.TB, name string, w *worker.Worker) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
@@ -107,7 +112,7 @@ func (r *rig) start(t testing.TB, config worker.Config) (stop func()) {
 		stopped = true
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("worker %s: %v", config.Name, err)
+			t.Errorf("worker %s: %v", name, err)
 		}
 	}
 	t.Cleanup(stop)
