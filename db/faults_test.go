@@ -25,11 +25,11 @@ import (
 type fault int32
 
 const (
-	noFault    fault = iota
-	lostBefore       // the connection breaks before the commit reaches the server: nothing was written
-	lostAfter        // the server commits, and the connection breaks before its answer arrives: all was written
-	lostForGood      // the same, and whoever waits for it gives up: nobody asks what became of it
-	noQueue          // the steps that follow can't be enqueued
+	noFault     fault = iota
+	lostBefore        // the connection breaks before the commit reaches the server: nothing was written
+	lostAfter         // the server commits, and the connection breaks before its answer arrives: all was written
+	lostForGood       // the same, and whoever waits for it gives up: nobody asks what became of it
+	noQueue           // the steps that follow can't be enqueued
 )
 
 func (f fault) String() string {
