@@ -25,20 +25,23 @@ import (
 type fault int32
 
 const (
-	noFault    fault = iota
-	lostBefore       // the connection breaks before the commit reaches the server: nothing was written
-	lostAfter        // the server commits, and the connection breaks before its answer arrives: all was written
-	noQueue          // the steps that follow can't be enqueued
+	noFault     fault = iota
+	lostBefore        // the connection breaks before the commit reaches the server: nothing was written
+	lostAfter         // the server commits, and the connection breaks before its answer arrives: all was written
+	lostForGood       // the same, and whoever waits for it gives up: nobody asks what became of it
+	noQueue           // the steps that follow can't be enqueued
 )
 
 func (f fault) String() string {
-	return [...]string{"no fault", "commit lost", "answer to the commit lost", "no queue"}[f]
+	return [...]string{"no fault", "commit lost", "answer to the commit lost", "answer to the commit lost for good", "no queue"}[f]
 }
 
 // faults breaks the connections of a pool at their commits.
 type faults struct {
-	next atomic.Int32
-	hit  atomic.Int32
+	next   atomic.Int32
+	hit    atomic.Int32
+	giveUp context.CancelFunc // for lostForGood
+	then   func()             // what else happens after the commit of lostAfter; nil: nothing
 }
 
 // faultyConn is a connection to Postgres that watches for commits.
@@ -54,16 +57,23 @@ func (c *faultyConn) Write(p []byte) (int, error) {
 	if !bytes.Contains(p, commitMessage) {
 		return c.Conn.Write(p)
 	}
-	switch fault(c.faults.next.Swap(int32(noFault))) {
+	next := fault(c.faults.next.Swap(int32(noFault)))
+	switch next {
 	case lostBefore:
 		c.faults.hit.Add(1)
 		_ = c.Close()
 		return 0, io.ErrClosedPipe
-	case lostAfter:
+	case lostAfter, lostForGood:
 		c.faults.hit.Add(1)
 		n, err := c.Conn.Write(p)
 		if err == nil {
 			_, _ = io.ReadFull(c.Conn, make([]byte, 5)) // the server has committed when it answers
+		}
+		switch {
+		case next == lostForGood:
+			c.faults.giveUp()
+		case c.faults.then != nil:
+			c.faults.then()
 		}
 		_ = c.Close()
 		return n, err
@@ -79,19 +89,26 @@ func (f *fleet) faultyStore() (*db.Store, *faults) {
 
 func (f *fleet) faultyStoreWith(enqueuer db.Enqueuer) (*db.Store, *faults) {
 	f.t.Helper()
+	pool, broken := faultyPool(f.t, f.pool)
+	return db.NewStore(pool, enqueuer, f.config), broken
+}
+
+// faultyPool is another pool like the given one.
+func faultyPool(t testing.TB, like *db.Pool) (*db.Pool, *faults) {
+	t.Helper()
 	broken := &faults{}
-	config := f.pool.Config()
+	config := like.Config()
 	dial := config.ConnConfig.DialFunc
 	config.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		return &faultyConn{Conn: conn, faults: broken}, err
 	}
-	pool, err := pgxpool.NewWithConfig(f.ctx, config)
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
 	if err != nil {
-		f.t.Fatal(err)
+		t.Fatal(err)
 	}
-	f.t.Cleanup(pool.Close)
-	return db.NewStore(pool, enqueuer, f.config), broken
+	t.Cleanup(pool.Close)
+	return pool, broken
 }
 
 // write is one of the store's transactions, in a situation in which it does something.
@@ -226,7 +243,7 @@ func TestFaults(t *testing.T) {
 				t.Fatal(err)
 			}
 			want.check()
-			for _, broken := range []fault{lostBefore, lostAfter, noQueue} {
+			for _, broken := range []fault{lostBefore, lostAfter, lostForGood, noQueue} {
 				if broken == noQueue && !w.jobs {
 					continue
 				}
@@ -261,32 +278,36 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// fails does a write in a situation prepared for it, with a fault, and checks that it fails with all or nothing written.
+// fails does a write in a situation prepared for it, with a fault, and checks that all or nothing was written, and
+// that its error says so unless nobody can know.
 func (f *fleet) fails(w write, broken fault) {
 	f.t.Helper()
 	w.prepare(f)
 	before := f.outcome()
 	store, connection := f.faultyStore()
+	ctx, cancel := context.WithCancel(f.ctx)
+	defer cancel()
+	connection.giveUp = cancel
 	if broken == noQueue {
 		f.jobs.fails.Store(true)
 	} else {
 		connection.next.Store(int32(broken))
 	}
-	err := w.do(f.ctx, f, store)
+	err := w.do(ctx, f, store)
 	f.jobs.fails.Store(false)
-	if err == nil || broken == noQueue && !errors.Is(err, errEnqueue) || broken != noQueue && connection.hit.Load() != 1 {
+	if (err == nil) != (broken == lostAfter) || broken == noQueue && !errors.Is(err, errEnqueue) || broken != noQueue && connection.hit.Load() != 1 {
 		f.t.Fatalf("%s: error %v, %d connections broken", broken, err, connection.hit.Load())
 	}
 	f.check()
-	if changed := cmp.Diff(before, f.outcome()) != ""; changed != (broken == lostAfter) {
+	if changed := cmp.Diff(before, f.outcome()) != ""; changed != (broken == lostAfter || broken == lostForGood) {
 		f.t.Errorf("%s: changed the database: %v", broken, changed)
 	}
 }
 
-// TestBeginFaults: a start whose commit may or may not have happened is never made again.
+// TestBeginFaults: a start whose commit may or may not have happened is never made again. If it is known, the call is made.
 func TestBeginFaults(t *testing.T) {
 	t.Parallel()
-	for broken, again := range map[fault]db.Verdict{lostBefore: db.VerdictGo, lostAfter: db.VerdictDone} {
+	for broken, again := range map[fault]db.Verdict{lostBefore: db.VerdictGo, lostAfter: db.VerdictDone, lostForGood: db.VerdictDone} {
 		t.Run(broken.String(), func(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t, "10/60s", "1/60s")
@@ -294,15 +315,19 @@ func TestBeginFaults(t *testing.T) {
 			store, connection := f.faultyStore()
 			a := f.attempts()[0]
 			connection.next.Store(int32(broken))
-			if _, err := store.Begin(f.ctx, []db.Attempt{a}); err == nil {
-				t.Fatal("no error")
+			ctx, cancel := context.WithCancel(f.ctx)
+			defer cancel()
+			connection.giveUp = cancel
+			begun, err := store.Begin(ctx, []db.Attempt{a})
+			if known := err == nil && begun[0].Verdict == db.VerdictGo; known != (broken == lostAfter) {
+				t.Fatalf("%+v, error %v", begun, err)
 			}
 			if begun := f.begin(a); begun.Verdict != again {
 				t.Errorf("again: %s, want %s", begun.Verdict, again)
 			}
 			f.check()
 			s := newSim(f, f.store)
-			if again == db.VerdictGo { // it may be calling now, and is not heard of again
+			if broken != lostForGood { // it may be calling now, and is not heard of again
 				s.received[a.Workflow] = 1
 			}
 			s.drain()

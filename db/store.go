@@ -99,11 +99,17 @@ const deadlockTries = 4
 
 // inTx runs do in a transaction that waits for its commit to reach the disk, whatever the database's default:
 // a send that was forgotten is a send that may be repeated. After a deadlock, which certainly undid everything, it
-// runs do again.
+// runs do again. An error says that nothing was written, as far as anybody can know.
 func (s *Store) inTx(ctx context.Context, do func(pgx.Tx) error) error {
 	for try := 1; ; try++ {
-		err := pgx.BeginFunc(ctx, s.pool, do)
-		if err == nil {
+		var f fate
+		err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
+			if err = do(tx); err == nil {
+				f, err = readFate(ctx, tx)
+			}
+			return err
+		})
+		if err == nil || s.committed(ctx, f) {
 			return nil
 		}
 		if try == deadlockTries || !hasCode(err, deadlockDetected) {

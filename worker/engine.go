@@ -44,6 +44,7 @@ type Store interface {
 	Apply(ctx context.Context, events []db.Apply) ([]db.Applied, error)
 	Plan(ctx context.Context, steps []db.PlanStep) ([]db.PlanNext, error)
 	Expand(ctx context.Context, campaign uuid.UUID, step int) (db.Expanded, error)
+	Reconcile(ctx context.Context) (db.Reconciled, error)
 	AdoptDatabase(ctx context.Context) (time.Time, error)
 	Ping(ctx context.Context) error
 }
@@ -234,6 +235,13 @@ func (e *Engine) Expand(ctx context.Context, campaign uuid.UUID, step int) (db.E
 		e.tellExpand(ctx, done, begin)
 		e.afterRelease(done.Released)
 	}
+	return done, err
+}
+
+// Reconcile implements jobs.Reconciler.
+func (e *Engine) Reconcile(ctx context.Context) (db.Reconciled, error) {
+	done, err := e.store.Reconcile(ctx)
+	e.metrics.reconciled(done) // what the other parts did is durable even if one failed
 	return done, err
 }
 

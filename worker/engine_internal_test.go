@@ -80,6 +80,19 @@ func TestEngineHandsThrough(t *testing.T) {
 	})
 }
 
+// What the reconciler settles for processes that are gone is counted, whatever else failed in its pass.
+func TestEngineCountsWhatTheReconcilerSettles(t *testing.T) {
+	withEngine(t, func(e *engineTest) {
+		e.store.reconciled = db.Reconciled{Expired: 2, Abandoned: 3, Unwoken: 4}
+		if done, err := e.Reconcile(e.Context()); err != nil || done != e.store.reconciled {
+			e.Errorf("%+v, %v", done, err)
+		}
+		if got := e.metric("huntaze_send_outcomes_total"); got != 5 {
+			e.Errorf("%v outcomes were counted, want 5", got)
+		}
+	})
+}
+
 // A report that came too late changes nothing: neither a metric nor a timer.
 func TestEngineIgnoresWhatWasNotApplied(t *testing.T) {
 	withEngine(t, func(e *engineTest) {

@@ -41,6 +41,8 @@ type fakeStore struct {
 	plan    func(steps []db.PlanStep) ([]db.PlanNext, error)
 	adopt   func() (time.Time, error)
 	ping    error
+
+	reconciled db.Reconciled
 }
 
 type ingestCall struct {
@@ -70,6 +72,8 @@ type finishCall struct {
 	reports []db.Finish
 	tokens  bool
 }
+
+func (s *fakeStore) Reconcile(context.Context) (db.Reconciled, error) { return s.reconciled, nil }
 
 func (s *fakeStore) Plan(_ context.Context, steps []db.PlanStep) ([]db.PlanNext, error) {
 	s.mu.Lock()

@@ -90,6 +90,12 @@ func (m *Metrics) outcome(kind workflow.EventKind, done db.Finished) {
 	}
 }
 
+// reconciled counts the outcomes of attempts whose own process was gone.
+func (m *Metrics) reconciled(done db.Reconciled) {
+	m.outcomes.WithLabelValues(string(workflow.EventWithdrawn)).Add(float64(done.Expired))
+	m.outcomes.WithLabelValues(string(workflow.EventUnknown)).Add(float64(done.Abandoned))
+}
+
 func (m *Metrics) transaction(operation string, requests int, begin time.Time, err error) {
 	m.durations.WithLabelValues(operation).Observe(time.Since(begin).Seconds())
 	result := "committed"

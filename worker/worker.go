@@ -190,7 +190,7 @@ func (w *Worker) riverConfig() *river.Config {
 	river.AddWorker(workers, jobs.NewReleaseWorker(w.engine))
 	river.AddWorker(workers, jobs.NewResolveWorker(w.store, w.engine, w.tracedGateway(), w.logger))
 	river.AddWorker(workers, jobs.NewExpandWorker(w.engine, w.logger))
-	river.AddWorker(workers, jobs.NewReconcileWorker(w.store, w.logger))
+	river.AddWorker(workers, jobs.NewReconcileWorker(w.engine, w.logger))
 	river.AddWorker(workers, jobs.NewAuditWorker(w.store, w.engine.metrics.audited, w.logger))
 	queues := map[string]river.QueueConfig{
 		jobs.QueueSend:  {MaxWorkers: w.config.SendWorkers},

@@ -70,7 +70,7 @@ var (
 	LimiterBypass   = Family{"huntaze_limiter_bypass", Gauge, "1 while this process sends without the buckets, at a local pace.", Worker, groupLimiter, nil, nil}
 	LimiterBypasses = Family{"huntaze_limiter_bypasses_total", Counter, "Times that this process began to send without the buckets.", Worker, groupLimiter, nil, nil}
 
-	SendOutcomes    = Family{"huntaze_send_outcomes_total", Counter, "Outcomes of attempts that became durable through this process.", Worker, groupSends, []Label{{Name: "outcome", Values: outcomes}}, nil}
+	SendOutcomes    = Family{"huntaze_send_outcomes_total", Counter, "Outcomes of attempts that became durable through this process, each once: of its calls, of its look-ups, and those that its reconciler wrote for processes that were gone. One that was unknown counts again when a look-up settles it; what an operator settles is in the ledger alone (resolved_by).", Worker, groupSends, []Label{{Name: "outcome", Values: outcomes}}, nil}
 	MessageDuration = Family{"huntaze_message_duration_seconds", Histogram, "Time from a message's intake to its acceptance by the gateway.", Worker, groupSends, nil, waits}
 	GatewayDuration = Family{"huntaze_gateway_request_duration_seconds", Histogram, "Time that a request to the gateway took, by what it was and how it ended.", Worker, groupSends,
 		[]Label{{Name: "request", Values: []string{"send", "look_up"}}, {Name: "outcome", Values: []string{"accepted", "rejected", "not_sent", "rate_limited", "unknown", "found", "never_accepted", "unsupported", "failed"}}}, seconds}
