@@ -45,6 +45,7 @@ type Start struct {
 	UserID      string
 	WorkflowID  string
 	RecipientID string
+	CampaignID  string // empty: it belongs to none
 	Content     string
 	Trace       workflow.TraceContext
 	Attempt     int           // the number of the try, from 1
@@ -103,14 +104,14 @@ WHERE a.workflow = r.workflow AND a.sequence = r.sequence AND a.state || '' = 'r
   AND coalesce(c.state, 'running') IN ('running', 'completed') AND NOT EXISTS (SELECT 1 FROM opt_outs o WHERE o.user_id = w.user_id AND o.recipient_id = w.recipient_id)
   AND f.frozen_until <= t.now AND sends_enabled(w.user_id)
   AND (b.rest_until <= t.now OR a.reserved_at > b.rest_since)
-RETURNING a.workflow, a.sequence, a.fence, w.user_id, w.workflow_id, w.recipient_id, w.content, w.trace_context,
+RETURNING a.workflow, a.sequence, a.fence, w.user_id, w.workflow_id, w.recipient_id, w.campaign_id, w.content, w.trace_context,
     coalesce(p.capacity, 0), coalesce(p.length, interval '0')`
 
 func collectStarts(rows pgx.Rows, index map[Attempt]int, starts []Start) error {
 	var a Attempt
 	var started Start
 	var trace []byte
-	_, err := pgx.ForEachRow(rows, []any{&a.Workflow, &a.Sequence, &started.Fence, &started.UserID, &started.WorkflowID, &started.RecipientID, &started.Content, &trace, &started.Capacity, &started.Window}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&a.Workflow, &a.Sequence, &started.Fence, &started.UserID, &started.WorkflowID, &started.RecipientID, &started.CampaignID, &started.Content, &trace, &started.Capacity, &started.Window}, func() error {
 		one := started
 		one.Verdict, one.Attempt = VerdictGo, a.Sequence
 		if err := json.Unmarshal(trace, &one.Trace); err != nil {

@@ -216,7 +216,7 @@ func (c *canaries) witness() {
 		}
 	}
 	for _, p := range c.processes {
-		for _, line := range []string{`"level":"DEBUG"`, `"msg":"plan call"`, `"msg":"worker stopped"`} {
+		for _, line := range []string{`"level":"DEBUG"`, `"msg":"step","step":"plan"`, `"msg":"worker stopped"`} {
 			if !strings.Contains(c.said["log of "+p.name], line) {
 				c.t.Errorf("the log of %s has no %s", p.name, line)
 			}

@@ -175,7 +175,7 @@ func (l *processLog) Write(p []byte) (int, error) {
 }
 
 func (l *processLog) line(text string) {
-	if !strings.Contains(text, `"level":"INFO","msg":"send"`) { // too many to be of use at the end
+	if !strings.Contains(text, `"level":"INFO","msg":"step"`) { // too many to be of use at the end
 		l.last = append(l.last, text)
 	}
 	if len(l.last) > 2*keptLines {

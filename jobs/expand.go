@@ -9,6 +9,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/steplog"
 )
 
 // ExpandArgs makes messages of a campaign's recipients.
@@ -30,12 +31,11 @@ type Expander interface {
 type ExpandWorker struct {
 	river.WorkerDefaults[ExpandArgs]
 	expander Expander
-	logger   *slog.Logger
 }
 
 // NewExpandWorker returns the worker of the expand step.
-func NewExpandWorker(e Expander, logger *slog.Logger) *ExpandWorker {
-	return &ExpandWorker{expander: e, logger: logger}
+func NewExpandWorker(e Expander) *ExpandWorker {
+	return &ExpandWorker{expander: e}
 }
 
 // expandTimeout is when River takes an expansion for stuck: a million recipients take some minutes.
@@ -47,6 +47,7 @@ func (w *ExpandWorker) Timeout(*river.Job[ExpandArgs]) time.Duration { return ex
 // Work implements river.Worker. One that has to stop leaves the rest to its next run.
 func (w *ExpandWorker) Work(ctx context.Context, job *river.Job[ExpandArgs]) error {
 	made := 0
+	steplog.Set(ctx, slog.String(steplog.Campaign, job.Args.Campaign.String()))
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -56,7 +57,7 @@ func (w *ExpandWorker) Work(ctx context.Context, job *river.Job[ExpandArgs]) err
 			return err
 		}
 		if made += done.Made; !done.More {
-			w.logger.Info("expand", "campaign", job.Args.Campaign, "messages", made)
+			steplog.Set(ctx, slog.Int(steplog.Messages, made))
 			return nil
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/gateway"
+	"github.com/huntaze/hybrid-orchestrator/internal/steplog"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 	"github.com/huntaze/hybrid-orchestrator/jobs"
 )
@@ -124,7 +125,13 @@ func (s *sendTest) worker() *jobs.SendWorker {
 	return jobs.NewSendWorker(&s.ledger, &s.gateway, &s.guard, rateLimitedDelay, slog.New(slog.NewTextHandler(&s.log, nil)), time.Now)
 }
 
-func (s *sendTest) work(ctx context.Context) error { return s.worker().Work(ctx, sendJob()) }
+// work runs the step and writes the line of the run to the log.
+func (s *sendTest) work(ctx context.Context) error {
+	logger := slog.New(slog.NewTextHandler(&s.log, nil))
+	ctx, line := steplog.With(ctx, slog.LevelInfo)
+	defer line.Write(ctx, logger)
+	return s.worker().Work(ctx, sendJob())
+}
 
 func sendJob() *river.Job[jobs.SendArgs] {
 	return &river.Job[jobs.SendArgs]{JobRow: &rivertype.JobRow{ID: 1, Attempt: 1}, Args: jobs.SendArgs{Workflow: attempt.Workflow, Sequence: attempt.Sequence}}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider"
+	"github.com/huntaze/hybrid-orchestrator/internal/steplog"
 	"github.com/huntaze/hybrid-orchestrator/internal/telemetry"
 )
 
@@ -72,6 +73,7 @@ func (w *PlanWorker) Timeout(*river.Job[PlanArgs]) time.Duration { return planTi
 // Work implements river.Worker.
 func (w *PlanWorker) Work(ctx context.Context, job *river.Job[PlanArgs]) error {
 	begun := w.now()
+	steplog.Set(ctx, slog.String(steplog.Text, job.Args.Text.String()))
 	step := db.PlanStep{Text: job.Args.Text, Step: job.Args.Step, Trace: telemetry.WorkflowOf(ctx)}
 	for {
 		step.Delays = w.writer.Delays()
@@ -81,14 +83,12 @@ func (w *PlanWorker) Work(ctx context.Context, job *river.Job[PlanArgs]) error {
 		if err != nil {
 			return err
 		}
-		w.tell(job.Args.Text, next)
+		tellPlan(ctx, next)
 		step = db.PlanStep{Text: job.Args.Text, Step: job.Args.Step, Trace: step.Trace}
 		switch next.Do {
 		case db.PlanMakeCall:
 			end := w.writer.Write(ctx, next.Call, asked)
-			w.logger.Info("plan call", "text", job.Args.Text, "attempt", next.Call.Sequence, "provider", next.Call.Target, "class", end.Result.Class, "code", end.Result.Code,
-				"status", end.Result.Status, "violations", end.Violations, "request_id", end.Result.RequestID, "unclassified", end.Result.Unclassified,
-				"filter_down", end.Result.FilterDown, "cost_kind", end.Cost.Kind, "duration", w.now().Sub(asked))
+			tellCall(ctx, next.Call, end, w.now().Sub(asked))
 			step.Ended = &end
 		case db.PlanPause:
 			w.pause(ctx, next.Pause) // a process that stops does not wait: its next question hands the text over
@@ -120,14 +120,5 @@ func Pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
-	}
-}
-
-func (w *PlanWorker) tell(text uuid.UUID, next db.PlanNext) {
-	for _, f := range next.Fallbacks {
-		w.logger.Warn("fallback", "text", text, "from", f.From, "to", f.To, "reason", f.Reason)
-	}
-	if next.Moved > 0 {
-		w.logger.Info("plan", "text", text, "messages", next.Moved, "source", next.Source, "reason", next.Reason)
 	}
 }

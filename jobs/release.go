@@ -2,9 +2,12 @@ package jobs
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/riverqueue/river"
+
+	"github.com/huntaze/hybrid-orchestrator/internal/steplog"
 )
 
 // Releaser gives free tokens to parked messages.
@@ -24,5 +27,6 @@ func NewReleaseWorker(r Releaser) *ReleaseWorker { return &ReleaseWorker{release
 
 // Work implements river.Worker.
 func (w *ReleaseWorker) Work(ctx context.Context, job *river.Job[ReleaseArgs]) error {
+	steplog.Set(ctx, slog.String(steplog.Account, job.Args.UserID))
 	return w.releaser.ReleaseDue(ctx, job.Args.UserID, job.Args.WakeAt)
 }

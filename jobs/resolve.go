@@ -9,6 +9,7 @@ import (
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/gateway"
+	"github.com/huntaze/hybrid-orchestrator/internal/steplog"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
@@ -37,21 +38,22 @@ type ResolveWorker struct {
 	doubts Doubts
 	ledger Ledger
 	lookUp LookUp
-	logger *slog.Logger
 }
 
 // NewResolveWorker returns the worker of the resolve step.
-func NewResolveWorker(d Doubts, l Ledger, g LookUp, logger *slog.Logger) *ResolveWorker {
-	return &ResolveWorker{doubts: d, ledger: l, lookUp: g, logger: logger}
+func NewResolveWorker(d Doubts, l Ledger, g LookUp) *ResolveWorker {
+	return &ResolveWorker{doubts: d, ledger: l, lookUp: g}
 }
 
 // Work implements river.Worker.
 func (w *ResolveWorker) Work(ctx context.Context, job *river.Job[ResolveArgs]) error {
 	attempt := db.Attempt{Workflow: job.Args.Workflow, Sequence: job.Args.Sequence}
+	tellAttempt(ctx, attempt)
 	doubt, open, err := w.doubts.Doubt(ctx, attempt)
 	if err != nil || !open {
 		return err
 	}
+	steplog.Set(ctx, slog.String(steplog.ID, doubt.WorkflowID), slog.String(steplog.Account, doubt.UserID), slog.String(steplog.Outcome, string(workflow.EventUnknown)))
 	found, err := w.lookUp.LookUp(ctx, attempt.Workflow.String())
 	if err != nil {
 		return w.doubts.AskAgain(ctx, attempt, lookUpPause(doubt.LookUps), "look-up failed: "+err.Error())
@@ -68,7 +70,7 @@ func (w *ResolveWorker) Work(ctx context.Context, job *river.Job[ResolveArgs]) e
 	default:
 		return w.doubts.AskAgain(ctx, attempt, 0, "the gateway has no look-up: an operator must decide")
 	}
-	w.logger.Info("resolve", "workflow", attempt.Workflow, "workflow_id", doubt.WorkflowID, "account", doubt.UserID, "attempt", attempt.Sequence, "outcome", settled.Outcome)
+	tellFinish(ctx, settled)
 	_, err = w.ledger.Finish(ctx, settled)
 	return err
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/gateway"
+	"github.com/huntaze/hybrid-orchestrator/internal/steplog"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 	"github.com/huntaze/hybrid-orchestrator/jobs"
 )
@@ -103,11 +104,13 @@ func TestResolve(t *testing.T) {
 			ledger := &fakeLedger{finish: func(context.Context) error { return test.finish }}
 			lookUp := &fakeLookUp{found: test.found, err: test.err}
 			var log bytes.Buffer
-			w := jobs.NewResolveWorker(doubts, ledger, lookUp, slog.New(slog.NewTextHandler(&log, nil)))
-			err := w.Work(t.Context(), &river.Job[jobs.ResolveArgs]{JobRow: &rivertype.JobRow{}, Args: jobs.ResolveArgs{Workflow: attempt.Workflow, Sequence: attempt.Sequence}})
+			w := jobs.NewResolveWorker(doubts, ledger, lookUp)
+			ctx, line := steplog.With(t.Context(), slog.LevelInfo)
+			err := w.Work(ctx, &river.Job[jobs.ResolveArgs]{JobRow: &rivertype.JobRow{}, Args: jobs.ResolveArgs{Workflow: attempt.Workflow, Sequence: attempt.Sequence}})
 			if !errors.Is(err, test.want) {
 				t.Errorf("error %v, want %v", err, test.want)
 			}
+			line.Write(ctx, slog.New(slog.NewTextHandler(&log, nil)))
 			if len(lookUp.refs) != test.looks || test.looks > 0 && lookUp.refs[0] != workflowID.String() {
 				t.Errorf("looked up %v, want %d times", lookUp.refs, test.looks)
 			}
@@ -130,7 +133,7 @@ func TestResolvePauses(t *testing.T) {
 	var pauses []time.Duration
 	for lookUps := range 9 {
 		doubts := &fakeDoubts{doubt: db.Doubt{LookUps: lookUps}, open: true}
-		w := jobs.NewResolveWorker(doubts, &fakeLedger{}, &fakeLookUp{err: errors.New("timeout")}, slog.New(slog.DiscardHandler))
+		w := jobs.NewResolveWorker(doubts, &fakeLedger{}, &fakeLookUp{err: errors.New("timeout")})
 		if err := w.Work(t.Context(), &river.Job[jobs.ResolveArgs]{JobRow: &rivertype.JobRow{}}); err != nil {
 			t.Fatal(err)
 		}

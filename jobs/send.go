@@ -12,6 +12,7 @@ import (
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/gateway"
+	"github.com/huntaze/hybrid-orchestrator/internal/steplog"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
@@ -76,6 +77,7 @@ func (w *SendWorker) Timeout(*river.Job[SendArgs]) time.Duration { return sendTi
 // Work implements river.Worker.
 func (w *SendWorker) Work(ctx context.Context, job *river.Job[SendArgs]) error {
 	attempt := db.Attempt{Workflow: job.Args.Workflow, Sequence: job.Args.Sequence}
+	tellAttempt(ctx, attempt)
 	if err := ctx.Err(); err != nil {
 		return err // stopping: nothing has begun, another worker takes it
 	}
@@ -86,8 +88,10 @@ func (w *SendWorker) Work(ctx context.Context, job *river.Job[SendArgs]) error {
 	if err != nil {
 		return err // if it was committed all the same, the rerun finds it in flight and does not call
 	}
+	steplog.Set(ctx, slog.String(steplog.ID, start.WorkflowID), slog.String(steplog.Account, start.UserID), slog.String(steplog.Campaign, start.CampaignID))
 	switch start.Verdict {
 	case db.VerdictDone:
+		steplog.Set(ctx, slog.String(steplog.Outcome, "done")) // by a run before this one
 		return nil
 	case db.VerdictWithdraw:
 		return w.finish(ctx, db.Finish{Attempt: attempt, Outcome: workflow.EventWithdrawn, Reason: start.Reason})
@@ -106,8 +110,6 @@ func (w *SendWorker) Work(ctx context.Context, job *river.Job[SendArgs]) error {
 	if outcome.Class == gateway.NotSent {
 		w.guard.Return(start.UserID)
 	}
-	w.logger.Info("send", "workflow", attempt.Workflow, "workflow_id", start.WorkflowID, "account", start.UserID, "attempt", start.Attempt,
-		"trace_id", start.Trace.TraceID, "outcome", outcome.Class, "reason", outcome.Reason, "status", outcome.Status, "duration", w.now().Sub(before))
 	return w.finish(ctx, report) // (E)
 }
 
@@ -164,6 +166,7 @@ func (w *SendWorker) report(attempt db.Attempt, fence int64, o gateway.Outcome) 
 
 // finish writes an outcome down, for as long as it takes: it is the only one who knows it.
 func (w *SendWorker) finish(ctx context.Context, f db.Finish) error {
+	tellFinish(ctx, f)
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, finishRetryMost) {
 		_, err := w.ledger.Finish(ctx, f)
 		if err == nil {

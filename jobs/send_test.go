@@ -91,7 +91,7 @@ func TestSendCalls(t *testing.T) {
 			t.Errorf("the guard was asked (-want +got):\n%s", diff)
 		}
 		log := s.log.String()
-		for _, part := range []string{"workflow_id=wf-1", "account=creator-7", "attempt=3", "outcome=accepted", "trace_id=" + trace.TraceID, "duration=2s"} {
+		for _, part := range []string{"workflow_id=wf-1", "account=creator-7", "attempt=3", "outcome=accepted", "workflow=" + workflowID.String()} {
 			if !strings.Contains(log, part) {
 				t.Errorf("the log has no %s: %s", part, log)
 			}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider/fallback"
+	"github.com/huntaze/hybrid-orchestrator/internal/steplog"
 	"github.com/huntaze/hybrid-orchestrator/internal/telemetry"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 	"github.com/huntaze/hybrid-orchestrator/jobs"
@@ -241,7 +242,7 @@ func (e *Engine) Expand(ctx context.Context, campaign uuid.UUID, step int) (db.E
 // Reconcile implements jobs.Reconciler.
 func (e *Engine) Reconcile(ctx context.Context) (db.Reconciled, error) {
 	done, err := e.store.Reconcile(ctx)
-	e.metrics.reconciled(done) // what the other parts did is durable even if one failed
+	e.metrics.reconciled(done, err) // what the other parts did is durable even if one failed
 	return done, err
 }
 
@@ -251,6 +252,10 @@ func (e *Engine) Ping(ctx context.Context) error { return e.store.Ping(ctx) }
 // ReleaseDue implements jobs.Releaser: the durable wake-up of an account.
 func (e *Engine) ReleaseDue(ctx context.Context, userID string, wakeAt time.Time) error {
 	released, err := e.releases.do(ctx, db.Release{UserID: userID, WakeUps: []time.Time{wakeAt}})
+	if err == nil && released.Count > 0 {
+		steplog.Set(ctx, slog.Int(steplog.Messages, released.Count))
+		steplog.Raise(ctx, slog.LevelInfo)
+	}
 	if err == nil && released.Waiting {
 		e.setTokenTimer(released)
 	}
@@ -405,6 +410,7 @@ func (e *Engine) suspect(err error) {
 		return
 	}
 	e.bypassEnds, e.retries = now+bypassFor, 0
+	e.metrics.bypasses.WithLabelValues().Inc()
 	e.logger.Warn("bypass_with_warning: sending at a local pace; the ledger still refuses what exceeds the limit", "for", bypassFor, "error", err)
 }
 

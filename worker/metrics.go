@@ -20,6 +20,7 @@ type Metrics struct {
 	outcomes, transactions                 *prometheus.CounterVec
 	calls, tokens, unclassified            *prometheus.CounterVec
 	fallbacks, texts                       *prometheus.CounterVec
+	repairs, failedPasses, bypasses        *prometheus.CounterVec
 	intakeDelay, elapsed                   *prometheus.HistogramVec
 	grouped, durations                     *prometheus.HistogramVec
 	bypassed, findings, lastAudit          *prometheus.GaugeVec
@@ -33,6 +34,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		bypassed: metrics.LimiterBypass.NewGauge(r), outcomes: metrics.SendOutcomes.NewCounter(r), elapsed: metrics.MessageDuration.NewHistogram(r),
 		transactions: metrics.Transactions.NewCounter(r), grouped: metrics.TransactionRequests.NewHistogram(r), durations: metrics.TransactionDuration.NewHistogram(r),
 		calls: metrics.ProviderCalls.NewCounter(r), tokens: metrics.ProviderTokens.NewCounter(r), unclassified: metrics.ProviderUnclassified.NewCounter(r),
+		repairs: metrics.Reconciled.NewCounter(r), failedPasses: metrics.ReconcileFailures.NewCounter(r), bypasses: metrics.LimiterBypasses.NewCounter(r),
 		fallbacks: metrics.Fallbacks.NewCounter(r), texts: metrics.TextMessages.NewCounter(r),
 		// Without a value until this process has run an audit: most never do, and a 0 would look like one from long ago.
 		findings: metrics.AuditFindings.NewGauge(r), lastAudit: metrics.AuditLastSuccess.NewGauge(r),
@@ -40,7 +42,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	// What alerts look at for an increase has to be there before it happens.
 	m.released.WithLabelValues()
 	m.refusals.WithLabelValues()
+	m.bypasses.WithLabelValues()
 	m.bypass(false)
+	m.reconciled(db.Reconciled{}, nil)
+	m.failedPasses.WithLabelValues()
 	for _, outcome := range metrics.SendOutcomes.Labels[0].Values {
 		m.outcomes.WithLabelValues(outcome)
 	}
@@ -90,8 +95,15 @@ func (m *Metrics) outcome(kind workflow.EventKind, done db.Finished) {
 	}
 }
 
-// reconciled counts the outcomes of attempts whose own process was gone.
-func (m *Metrics) reconciled(done db.Reconciled) {
+// reconciled counts what a pass of the reconciler put right, and the outcomes of attempts whose own process was gone.
+func (m *Metrics) reconciled(done db.Reconciled, err error) {
+	for kind, n := range map[string]int{"expired": done.Expired, "abandoned": done.Abandoned, "unasked": done.Unasked, "orphaned": done.Orphaned, "unwoken": done.Unwoken,
+		"unplanned": done.Unplanned, "unexpanded": done.Unexpanded, "outdated": done.Outdated, "cancelled": done.Cancelled, "pruned": done.Pruned} {
+		m.repairs.WithLabelValues(kind).Add(float64(n))
+	}
+	if err != nil {
+		m.failedPasses.WithLabelValues().Inc()
+	}
 	m.outcomes.WithLabelValues(string(workflow.EventWithdrawn)).Add(float64(done.Expired))
 	m.outcomes.WithLabelValues(string(workflow.EventUnknown)).Add(float64(done.Abandoned))
 }

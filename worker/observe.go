@@ -112,6 +112,9 @@ func (o *observer) depths(ctx context.Context) map[string]queue.Depth {
 	depths := map[string]queue.Depth{}
 	for _, q := range o.queues {
 		depth, err := queue.DepthOf(ctx, o.sqs, q.name)
+		if err != nil && ctx.Err() != nil {
+			return depths
+		}
 		if err != nil {
 			o.logger.Warn("a queue's depth is not known", "queue", q.name, "error", err)
 			continue
@@ -247,4 +250,3 @@ func flag(on bool) float64 {
 	}
 	return 0
 }
-

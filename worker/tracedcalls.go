@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"log/slog"
 	"net/url"
 	"strconv"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/gateway"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider"
+	"github.com/huntaze/hybrid-orchestrator/internal/steplog"
 	"github.com/huntaze/hybrid-orchestrator/internal/telemetry"
 	"github.com/huntaze/hybrid-orchestrator/jobs"
 )
@@ -19,11 +21,12 @@ import (
 type tracedGateway struct {
 	*gateway.Client
 	telemetry *telemetry.Telemetry
+	steps     *stepMetrics
 	host      string
 }
 
 func (w *Worker) tracedGateway() tracedGateway {
-	g := tracedGateway{Client: w.gateway, telemetry: w.config.Telemetry}
+	g := tracedGateway{Client: w.gateway, telemetry: w.config.Telemetry, steps: w.steps}
 	if parsed, err := url.Parse(w.config.Gateway.URL); err == nil {
 		g.host = parsed.Hostname()
 	}
@@ -39,6 +42,15 @@ func (g tracedGateway) start(ctx context.Context, method string) (context.Contex
 
 // Send implements jobs.Gateway.
 func (g tracedGateway) Send(ctx context.Context, m gateway.Message) gateway.Outcome {
+	began := time.Now()
+	outcome := g.send(ctx, m)
+	took := time.Since(began)
+	g.steps.called("send", string(outcome.Class), took)
+	steplog.Set(ctx, steplog.Seconds(steplog.Gateway, took))
+	return outcome
+}
+
+func (g tracedGateway) send(ctx context.Context, m gateway.Message) gateway.Outcome {
 	if !g.telemetry.On() {
 		return g.Client.Send(ctx, m)
 	}
@@ -71,8 +83,15 @@ func (g tracedGateway) Send(ctx context.Context, m gateway.Message) gateway.Outc
 
 // LookUp implements jobs.LookUp.
 func (g tracedGateway) LookUp(ctx context.Context, clientRef string) (gateway.LookUp, error) {
+	began, lined := time.Now(), ctx
 	ctx, span := g.start(ctx, "GET")
 	found, err := g.Client.LookUp(ctx, clientRef)
+	took, answer := time.Since(began), string(found.Answer)
+	if err != nil {
+		answer = "failed"
+	}
+	g.steps.called("look_up", answer, took)
+	steplog.Set(lined, steplog.Seconds(steplog.Gateway, took), slog.String(steplog.LookUp, answer))
 	if err == nil {
 		span.Set(telemetry.Outcome.String(string(found.Answer)))
 	}
@@ -84,11 +103,12 @@ func (g tracedGateway) LookUp(ctx context.Context, clientRef string) (gateway.Lo
 type tracedAuthor struct {
 	*jobs.Author
 	telemetry *telemetry.Telemetry
+	steps     *stepMetrics
 	targets   map[provider.Name]provider.Target
 }
 
 func (w *Worker) tracedAuthor() tracedAuthor {
-	return tracedAuthor{w.author, w.config.Telemetry, w.author.Targets()}
+	return tracedAuthor{w.author, w.config.Telemetry, w.steps, w.author.Targets()}
 }
 
 // genAI are the names that OpenTelemetry has for the providers.
@@ -96,6 +116,13 @@ var genAI = map[provider.Name]string{provider.Azure: "azure.ai.openai", provider
 
 // Write implements jobs.Writer.
 func (a tracedAuthor) Write(ctx context.Context, call db.PlanCall, since time.Time) db.PlanEnd {
+	began := time.Now()
+	end := a.write(ctx, call, since)
+	a.steps.wrote(end, time.Since(began))
+	return end
+}
+
+func (a tracedAuthor) write(ctx context.Context, call db.PlanCall, since time.Time) db.PlanEnd {
 	if !a.telemetry.On() {
 		return a.Author.Write(ctx, call, since)
 	}
@@ -124,7 +151,6 @@ func tellCall(span *telemetry.Span, end db.PlanEnd) {
 	if r.Model != "" {
 		span.Set(telemetry.GenAIResponseModel.String(r.Model))
 	}
-	const picoPerUSD = 1e12
 	if end.Cost.PicoUSD != nil {
 		span.Set(telemetry.CallCost.Float64(float64(*end.Cost.PicoUSD) / picoPerUSD))
 	}

@@ -95,6 +95,7 @@ type Worker struct {
 	health  *health
 
 	registry *prometheus.Registry
+	steps    *stepMetrics
 	observer *observer
 
 	cleanups []cleanup
@@ -131,6 +132,7 @@ func New(ctx context.Context, config Config) (_ *Worker, err error) {
 	}
 	w.onClose("gateway", func(context.Context) error { w.gateway.Close(); return nil })
 	registry := prometheus.NewRegistry()
+	w.steps = newStepMetrics(registry)
 	enqueuer := &lateEnqueuer{}
 	planning, err := w.planning()
 	if err != nil {
@@ -188,8 +190,8 @@ func (w *Worker) riverConfig() *river.Config {
 	workers := river.NewWorkers()
 	river.AddWorker(workers, jobs.NewSendWorker(w.engine, w.tracedGateway(), w.engine.paces, w.config.RateLimitedDelay, w.logger, time.Now))
 	river.AddWorker(workers, jobs.NewReleaseWorker(w.engine))
-	river.AddWorker(workers, jobs.NewResolveWorker(w.store, w.engine, w.tracedGateway(), w.logger))
-	river.AddWorker(workers, jobs.NewExpandWorker(w.engine, w.logger))
+	river.AddWorker(workers, jobs.NewResolveWorker(w.store, w.engine, w.tracedGateway()))
+	river.AddWorker(workers, jobs.NewExpandWorker(w.engine))
 	river.AddWorker(workers, jobs.NewReconcileWorker(w.engine, w.logger))
 	river.AddWorker(workers, jobs.NewAuditWorker(w.store, w.engine.metrics.audited, w.logger))
 	queues := map[string]river.QueueConfig{
@@ -215,7 +217,7 @@ func (w *Worker) riverConfig() *river.Config {
 		RescueStuckJobsAfter: rescueAfter,
 		SoftStopTimeout:      w.config.ShutdownTimeout - min(drainReserve, w.config.ShutdownTimeout/4),
 		RetryPolicy:          jobs.RetryPolicy{},
-		Middleware:           []rivertype.Middleware{&jobTracing{telemetry: w.config.Telemetry}},
+		Middleware:           []rivertype.Middleware{&stepWatch{logger: w.logger, metrics: w.steps}, &jobTracing{telemetry: w.config.Telemetry}},
 		// Completed jobs say nothing that our tables do not: keep the table small.
 		CompletedJobRetentionPeriod: 15 * time.Minute,
 	}

@@ -138,7 +138,7 @@ func (s *Span) End(err error) {
 		return
 	}
 	if err != nil {
-		s.Fail(kindOf(err))
+		s.Fail(KindOf(err))
 	}
 	s.span.End()
 }
@@ -146,8 +146,8 @@ func (s *Span) End(err error) {
 // Recorded says whether what is set is recorded, for what costs something to find out.
 func (s *Span) Recorded() bool { return s != nil && s.span.IsRecording() }
 
-// kindOf is an error's code, where it has one, or else its type: never its text.
-func kindOf(err error) string {
+// KindOf is an error's code, where it has one, or else its type: never its text.
+func KindOf(err error) string {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return "timeout"
