@@ -80,6 +80,12 @@ func MigrationState(ctx context.Context, pool *pgxpool.Pool) ([]MigrationStatus,
 	return migrationStatus(ctx, conn.Conn(), pool)
 }
 
+// ErrOlderSchema says that a migration of this program was not applied yet.
+var ErrOlderSchema = errors.New("the database lacks migration")
+
+// CheckSchema is the function of that name, on the store's database.
+func (s *Store) CheckSchema(ctx context.Context) error { return CheckSchema(ctx, s.pool) }
+
 // CheckSchema fails when the database lacks a migration of this binary or is newer than it.
 func CheckSchema(ctx context.Context, pool *pgxpool.Pool) error {
 	status, err := MigrationState(ctx, pool)
@@ -88,7 +94,7 @@ func CheckSchema(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 	for _, s := range status {
 		if !s.Applied {
-			return fmt.Errorf("the database lacks migration %s %d (%s); run `huntaze migrate up`", s.Line, s.Version, s.Name)
+			return fmt.Errorf("%w %s %d (%s); run `huntaze migrate up`", ErrOlderSchema, s.Line, s.Version, s.Name)
 		}
 	}
 	return nil

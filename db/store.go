@@ -75,6 +75,12 @@ func NewStore(pool *pgxpool.Pool, enqueuer Enqueuer, config Config) *Store {
 	return &Store{pool: pool, enqueuer: enqueuer, config: config}
 }
 
+// Pool is the store's, for who measures it.
+func (s *Store) Pool() *Pool { return s.pool }
+
+// ErrReadOnly says that the database is a standby.
+var ErrReadOnly = errors.New("the database is read-only: DATABASE_URL must lead to the primary")
+
 // Ping says whether the database answers and can be written to: a standby that a failover left behind can't.
 func (s *Store) Ping(ctx context.Context) error {
 	var readOnly bool
@@ -82,7 +88,7 @@ func (s *Store) Ping(ctx context.Context) error {
 		return err
 	}
 	if readOnly {
-		return errors.New("the database is read-only: DATABASE_URL must lead to the primary")
+		return ErrReadOnly
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/huntaze/hybrid-orchestrator/internal/limit"
+	"github.com/huntaze/hybrid-orchestrator/internal/readiness"
 	"github.com/huntaze/hybrid-orchestrator/worker"
 )
 
@@ -80,6 +81,11 @@ func TestProbes(t *testing.T) {
 	if err := r.sqs.Close(); err != nil {
 		t.Fatal(err)
 	}
+	r.eventually(t, 20*time.Second, "not ready without a queue", func() bool {
+		status, body := get(t, w.AdminAddr(), "/readyz")
+		got := reasons(t, body)
+		return status == http.StatusServiceUnavailable && len(got) == 1 && got["queue"] == "can't receive from "+queueName
+	})
 	if status, _ := get(t, w.AdminAddr(), "/livez"); status != http.StatusOK {
 		t.Errorf("livez without a queue: %d", status)
 	}
@@ -92,18 +98,39 @@ func TestProbes(t *testing.T) {
 	}
 	r.eventually(t, 20*time.Second, "not ready without a database", func() bool {
 		status, body := get(t, w.AdminAddr(), "/readyz")
-		var parts map[string]string
-		if err := json.Unmarshal([]byte(body), &parts); err != nil {
-			t.Fatal(err)
-		}
-		return status == http.StatusServiceUnavailable && parts["database"] == "does not answer"
+		return status == http.StatusServiceUnavailable && reasons(t, body)["database"] == "does not answer"
 	})
+	_, body := get(t, w.AdminAddr(), "/readyz")
+	if got := reasons(t, body); got["process"] != "" || got["schema"] != "" || got["queue"] == "" {
+		t.Errorf("without a queue and a database: %v", got)
+	}
+	if status, body := get(t, w.AdminAddr(), "/metrics"); status != http.StatusOK || !strings.Contains(body, `huntaze_ready{part="database"} 0`) || !strings.Contains(body, `huntaze_ready{part="process"} 1`) {
+		t.Errorf("metrics without a database: %d %q", status, body)
+	}
 	if status, _ := get(t, w.AdminAddr(), "/livez"); status != http.StatusOK {
 		t.Errorf("livez without a database: %d", status)
 	}
 	if _, err := admin.Exec(t.Context(), `ALTER DATABASE "`+r.db.Name+`" ALLOW_CONNECTIONS true`); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// reasons are those of the parts that are not ready.
+func reasons(t *testing.T, body string) map[string]string {
+	t.Helper()
+	var report readiness.Report
+	if err := json.Unmarshal([]byte(body), &report); err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for name, state := range report.Parts {
+		if !state.Ready {
+			if found[name] = state.Reason; state.Since == nil {
+				t.Errorf("%s is not ready since nobody knows when", name)
+			}
+		}
+	}
+	return found
 }
 
 // lockedBuffer collects log lines.

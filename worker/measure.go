@@ -7,18 +7,18 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"github.com/huntaze/hybrid-orchestrator/internal/metrics"
+	"github.com/huntaze/hybrid-orchestrator/db"
 )
 
 // measure registers what is not the engine's: the runtime's, the bridge's, the fleet's.
 func (w *Worker) measure(registry *prometheus.Registry) {
 	w.registry, w.observer = registry, w.newObserver()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), w.observer)
-	metrics.Build.NewGauge(registry).WithLabelValues(w.config.Version, "worker").Set(1)
+	MeasureProcess(registry, "worker", w.config.Version, w.config.Telemetry, w.ready)
+	MeasurePools(registry, map[string]*db.Pool{"huntaze": w.pool, "river": w.river})
+	registry.MustRegister(w.observer.reader())
 	if w.bridge != nil {
-		registry.MustRegister(bridgeCollector{w.bridge})
+		registry.MustRegister(bridgeReader(w.bridge))
 	}
 }
 

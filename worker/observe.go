@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/metrics"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider/guard"
@@ -147,20 +145,16 @@ var fleetFamilies = []metrics.Family{
 	metrics.FleetCostToday, metrics.FleetBudget, metrics.FleetFrozen, metrics.FleetSwitchOff, metrics.FleetOldestTransaction,
 }
 
-// Describe implements prometheus.Collector.
-func (o *observer) Describe(out chan<- *prometheus.Desc) {
-	for _, f := range fleetFamilies {
-		out <- f.Desc()
-	}
+// reader shows what was observed.
+func (o *observer) reader() metrics.Reader {
+	return metrics.Reader{Families: fleetFamilies, Read: o.read}
 }
 
-// Collect implements prometheus.Collector.
-func (o *observer) Collect(out chan<- prometheus.Metric) {
+func (o *observer) read(put metrics.Put) {
 	seen := o.latest()
 	if seen == nil {
 		return
 	}
-	put := func(f metrics.Family, value float64, labels ...string) { out <- f.Const(value, labels...) }
 	put(metrics.FleetObserved, float64(seen.at.UnixMilli())/1000)
 	put(metrics.FleetObservation, seen.took.Seconds())
 	for stage, count := range seen.Stages {
@@ -193,7 +187,7 @@ func (o *observer) Collect(out chan<- prometheus.Metric) {
 	put(metrics.FleetOldestTransaction, seen.OldestTransaction.Seconds())
 }
 
-func (o *observation) collectWaiting(put func(metrics.Family, float64, ...string)) {
+func (o *observation) collectWaiting(put metrics.Put) {
 	p := o.Picture
 	for _, reason := range metrics.Waiting {
 		put(metrics.FleetWaiting, float64(p.Waiting[reason]), string(reason))
@@ -217,7 +211,7 @@ func (o *observation) collectWaiting(put func(metrics.Family, float64, ...string
 const picoPerUSD = 1e12
 
 // collectProviders says of each provider how its breaker is; of several targets of one the worst.
-func (o *observation) collectProviders(put func(metrics.Family, float64, ...string), budget int64) {
+func (o *observation) collectProviders(put metrics.Put, budget int64) {
 	worst := map[string]guard.Phase{}
 	rank := map[guard.Phase]int{guard.Closed: 1, guard.HalfOpen: 2, guard.Open: 3}
 	for _, t := range o.Targets.All {

@@ -56,7 +56,7 @@ func (c *clock) now() time.Time { return c.at }
 func newTestObserver(f *fakeFleet, name string, c *clock) (*observer, *prometheus.Registry) {
 	o := &observer{store: f, name: name, logger: slog.New(slog.DiscardHandler), now: c.now}
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(o)
+	registry.MustRegister(o.reader())
 	return o, registry
 }
 

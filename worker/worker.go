@@ -26,6 +26,7 @@ import (
 	"github.com/huntaze/hybrid-orchestrator/internal/gateway"
 	"github.com/huntaze/hybrid-orchestrator/internal/limit"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider/fallback"
+	"github.com/huntaze/hybrid-orchestrator/internal/readiness"
 	"github.com/huntaze/hybrid-orchestrator/internal/telemetry"
 	"github.com/huntaze/hybrid-orchestrator/jobs"
 	"github.com/huntaze/hybrid-orchestrator/queue"
@@ -97,6 +98,7 @@ type Worker struct {
 	registry *prometheus.Registry
 	steps    *stepMetrics
 	observer *observer
+	ready    *readiness.Checker
 
 	cleanups []cleanup
 }
@@ -161,6 +163,7 @@ func New(ctx context.Context, config Config) (_ *Worker, err error) {
 		}
 		w.bridge = queue.New(config.Queue, tracedSQS(config.Telemetry, config.SQS), intake, w.logger)
 	}
+	w.ready = w.readiness()
 	w.measure(registry)
 	if config.AdminAddr != "" {
 		if w.listen, err = net.Listen("tcp", config.AdminAddr); err != nil {

@@ -41,7 +41,7 @@ var strata = [][]string{
 // capabilities do one thing each and know of nothing else of ours than the domain's words.
 var capabilities = []string{
 	"internal/limit", "internal/text", "internal/provider", "internal/gateway", "internal/cost", "internal/flags", "internal/config",
-	"internal/telemetry", "internal/metrics", "internal/emf", "internal/steplog", "internal/audit", "internal/trace", "internal/devstack/localpg", "internal/apikey", "internal/campaign",
+	"internal/telemetry", "internal/metrics", "internal/emf", "internal/steplog", "internal/readiness", "internal/audit", "internal/trace", "internal/devstack/localpg", "internal/apikey", "internal/campaign",
 }
 
 // words are the domain's: pure, and free for everybody.

@@ -20,6 +20,7 @@ type quiet struct {
 	alive  context.Context // ends with the shutdown: an export that hangs does not hold up the process
 	lost   atomic.Int64    // spans, since the last line
 	told   atomic.Int64    // when that was, in Unix nanoseconds
+	all    *atomic.Int64   // spans that were lost, in all
 }
 
 // ExportSpans implements sdktrace.SpanExporter.
@@ -31,6 +32,7 @@ func (q *quiet) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) 
 	if err == nil {
 		return nil
 	}
+	q.all.Add(int64(len(spans)))
 	lost, now, told := q.lost.Add(int64(len(spans))), q.now().UnixNano(), q.told.Load()
 	if (told == 0 || now-told >= int64(lossLog)) && q.told.CompareAndSwap(told, now) {
 		q.lost.Add(-lost)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -23,6 +24,7 @@ type Telemetry struct {
 	sampling sampling
 	now      func() time.Time
 	abandon  context.CancelFunc // of what is being exported
+	dropped  *atomic.Int64
 }
 
 // Options are what a process says of itself. The environment's own words (OTEL_SERVICE_NAME,
@@ -67,11 +69,12 @@ func Setup(environ map[string]string, o Options) (*Telemetry, error) {
 		attribute.String("service.name", s.service), attribute.String("service.version", o.Version), attribute.String("service.instance.id", o.Instance),
 		attribute.String("telemetry.sdk.name", "opentelemetry"), attribute.String("telemetry.sdk.language", "go"),
 	}, s.resource...)
-	batches := sdktrace.NewBatchSpanProcessor(&quiet{SpanExporter: exporter, logger: o.Logger, now: o.Now, alive: alive},
+	dropped := &atomic.Int64{}
+	batches := sdktrace.NewBatchSpanProcessor(&quiet{SpanExporter: exporter, logger: o.Logger, now: o.Now, alive: alive, all: dropped},
 		sdktrace.WithMaxQueueSize(s.queue), sdktrace.WithMaxExportBatchSize(min(s.batch, s.queue)), sdktrace.WithBatchTimeout(s.delay), sdktrace.WithExportTimeout(s.export))
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(newKeeper(batches)), sdktrace.WithSampler(s.sampling.sampler),
 		sdktrace.WithIDGenerator(idGenerator{o.Now}), sdktrace.WithResource(resource.NewSchemaless(attributes...)))
-	return &Telemetry{provider: provider, tracer: provider.Tracer(scope, trace.WithInstrumentationVersion(o.Version)), sampling: s.sampling, now: o.Now, abandon: abandon}, nil
+	return &Telemetry{provider: provider, tracer: provider.Tracer(scope, trace.WithInstrumentationVersion(o.Version)), sampling: s.sampling, now: o.Now, abandon: abandon, dropped: dropped}, nil
 }
 
 func (s settings) newExporter(o Options) (sdktrace.SpanExporter, error) {
@@ -92,6 +95,15 @@ func (s settings) newExporter(o Options) (sdktrace.SpanExporter, error) {
 
 // On says whether spans are made.
 func (t *Telemetry) On() bool { return t != nil }
+
+// Dropped is how many spans the collector did not take. Those for which the queue to it had no room are not counted: the SDK
+// keeps that number to itself.
+func (t *Telemetry) Dropped() int64 {
+	if t == nil {
+		return 0
+	}
+	return t.dropped.Load()
+}
 
 // abandoned is how long an export that was given up may take to end.
 const abandoned = time.Second
