@@ -146,6 +146,7 @@ func (s *Server) createCampaign(ctx context.Context, who caller, in *createInput
 		if err != nil {
 			return nil, campaignProblem(err)
 		}
+		s.config.Metrics.handedOver(added.Added, added.Duplicates, 0)
 		duplicates += int(added.Duplicates)
 	}
 	if b.Start {

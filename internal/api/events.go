@@ -62,6 +62,7 @@ func (s *Server) watch(ctx context.Context, who caller, in *CampaignPath) (*huma
 	}
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		defer func() { <-s.streams }()
+		defer s.config.Metrics.begun(openStreams)()
 		r, w := humago.Unwrap(ctx)
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.Header().Set("X-Accel-Buffering", "no")

@@ -100,6 +100,7 @@ func (s *Server) upload(ctx context.Context, who caller, in *uploadInput) (*uplo
 			return nil, uploadProblem(err, out)
 		case refused != nil:
 			out.Body.Lines++
+			s.config.Metrics.handedOver(0, 0, 1)
 			if out.Body.RefusedTotal++; len(out.Body.Refused) < refusedShown {
 				out.Body.Refused = append(out.Body.Refused, Refused(*refused))
 			}
@@ -125,6 +126,7 @@ func (s *Server) addBatch(ctx context.Context, detail db.CampaignDetail, batch [
 	if err != nil {
 		return campaignProblem(err)
 	}
+	s.config.Metrics.handedOver(added.Added, added.Duplicates, 0)
 	out.Body.Added += added.Added
 	out.Body.Duplicates += added.Duplicates
 	out.Body.Recipients = added.Total

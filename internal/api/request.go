@@ -76,6 +76,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		i := &info{id: requestID(r.Header.Get(headerRequestID)), trace: traceOf(r.Header, began)}
 		r = r.WithContext(context.WithValue(r.Context(), infoKey{}, i))
 		answer := &told{ResponseWriter: w}
+		defer s.config.Metrics.begun(requestsInFlight)()
 		w.Header().Set(headerRequestID, i.id)
 		w.Header().Set(headerTraceparent, trace.Traceparent(i.trace))
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -97,9 +98,10 @@ func (s *Server) observe(next http.Handler) http.Handler {
 }
 
 func (s *Server) log(r *http.Request, i *info, answer *told, took time.Duration) {
+	s.config.Metrics.answered(r, i, answer.status, took)
 	level := slog.LevelInfo
 	attributes := []slog.Attr{slog.String("request", i.id), slog.String("trace_id", i.trace.TraceID), slog.String("method", r.Method), slog.String("route", i.route),
-		slog.Int("status", answer.status), slog.Int64("bytes", answer.bytes), slog.Duration("took", took), slog.String("key", i.caller.key.ID)}
+		slog.Int("status", answer.status), slog.Int64("bytes", answer.bytes), slog.Float64("took_seconds", took.Seconds()), slog.String("key", i.caller.key.ID)}
 	if p := i.problem; p != nil {
 		attributes = append(attributes, slog.String("problem", p.Code))
 		if p.cause != nil {

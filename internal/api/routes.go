@@ -11,6 +11,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/huntaze/hybrid-orchestrator/internal/readiness"
 )
 
 // routes puts the parts together: ids and log around everything; keys, rates and idempotency around /v1.
@@ -48,13 +50,13 @@ func (s *Server) routes() http.Handler {
 			_, _ = w.Write([]byte("ok\n"))
 		case r.URL.Path == "/readyz" && reads(r):
 			i.route = r.URL.Path
-			s.ready(w, r)
+			s.ready.ServeHTTP(w, r)
 		case s.config.Beside != nil:
 			i.route = "beside"
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // of a request before it on the connection
 			s.config.Beside.ServeHTTP(w, r)
 		default:
-			writeProblem(w, r, unknownRoute())
+			writeProblem(w, r, noRoute())
 		}
 	}))
 }
@@ -67,7 +69,7 @@ func (s *Server) patience(w http.ResponseWriter) {
 
 func reads(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
 
-func unknownRoute() *Problem {
+func noRoute() *Problem {
 	return problem(http.StatusNotFound, codeNotFound, "there is no such route; they are in /openapi.json", FieldError{In: "path", Field: "path", Reason: "is not known"})
 }
 
@@ -82,7 +84,7 @@ func (s *Server) known(mux *http.ServeMux) http.Handler {
 				mux.ServeHTTP(answer, r)
 			}
 			if answer.status != http.StatusMethodNotAllowed {
-				writeProblem(w, r, unknownRoute())
+				writeProblem(w, r, noRoute())
 				return
 			}
 			w.Header().Set("Allow", answer.header.Get("Allow"))
@@ -94,21 +96,22 @@ func (s *Server) known(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// ready is the readiness probe.
-func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), probeTimeout)
-	defer cancel()
-	parts, status := map[string]string{"api": "ok", "database": "ok"}, http.StatusOK
+func (s *Server) drains(context.Context) string {
 	if s.draining.Load() {
-		parts["api"], status = "draining", http.StatusServiceUnavailable
+		return "draining"
 	}
-	if err := s.store.Ping(ctx); err != nil {
-		parts["database"], status = "does not answer", http.StatusServiceUnavailable
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(parts)
+	return ""
 }
+
+func (s *Server) reachable(ctx context.Context) string {
+	if err := s.store.Ping(ctx); err != nil {
+		return "does not answer, or can't be written to"
+	}
+	return ""
+}
+
+// Ready says of each part whether it can work.
+func (s *Server) Ready() *readiness.Checker { return s.ready }
 
 // register adds a route whose handler is bounded in time and whose errors become problems.
 func register[I, O any](s *Server, op huma.Operation, handle func(context.Context, caller, *I) (*O, error)) {

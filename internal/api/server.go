@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
+	"github.com/huntaze/hybrid-orchestrator/internal/readiness"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
@@ -70,6 +71,9 @@ type Config struct {
 	Beside http.Handler
 	Logger *slog.Logger
 	Now    func() time.Time
+	// Parts are what /readyz looks at besides the database and the process itself.
+	Parts   []readiness.Part
+	Metrics *Metrics // nil: none
 }
 
 // The defaults.
@@ -87,7 +91,6 @@ const (
 	idleTimeout     = 2 * time.Minute
 	headerTimeout   = 10 * time.Second
 	maxHeaderBytes  = 32 << 10
-	probeTimeout    = 2 * time.Second
 	purgeEvery      = 10 * time.Minute
 )
 
@@ -130,6 +133,7 @@ type Server struct {
 	streams  chan struct{}
 	api      huma.API
 	handler  http.Handler
+	ready    *readiness.Checker
 	draining atomic.Bool
 	drain    context.Context // ends when streams must
 	stop     context.CancelFunc
@@ -142,6 +146,7 @@ func New(config Config) (*Server, error) {
 	}
 	config = config.withDefaults()
 	s := &Server{config: config, store: config.Store, logger: config.Logger, rates: newRates(config.RatePerSecond), streams: make(chan struct{}, config.MaxStreams)}
+	s.ready = readiness.New(time.Now, append([]readiness.Part{{Name: "process", Check: s.drains}, {Name: "database", Check: s.reachable}}, config.Parts...)...)
 	s.drain, s.stop = context.WithCancel(context.Background())
 	s.handler = s.routes()
 	if config.Before != nil {

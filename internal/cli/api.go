@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"time"
 
@@ -19,7 +20,7 @@ func (a *app) apiCommand() *cobra.Command {
 		Short: "Serve the campaign API and the console; any number may run",
 		Long: `Serve on HTTP_ADDR, which is on this machine only unless it is set: the campaign API (/v1), its description
 /openapi.json, the console for people (/), River UI (/river, admins, read only), and the probes /livez and /readyz. It
-sends nothing itself: workers do.
+sends nothing itself: workers do. With ADMIN_ADDR set it serves the probes there, too, and its metrics there only.
 
 Any number of them may run beside each other. SIGTERM ends the event streams, finishes the other requests and
 ends the process within SHUTDOWN_TIMEOUT. Callers need a key: huntaze apikey create.`,
@@ -41,9 +42,19 @@ ends the process within SHUTDOWN_TIMEOUT. Callers need a key: huntaze apikey cre
 				return err
 			}
 			defer s.close()
+			if address := environ["ADMIN_ADDR"]; address != "" && !samePort(address, cfg.HTTPAddr) {
+				defer s.serveAdmin(cmd.Context(), address, logger)()
+			}
 			return s.run(cmd.Context(), s.server.Run)
 		},
 	}
+}
+
+// samePort is true for two addresses that only one can listen at. The port of the API itself has the probes already.
+func samePort(a, b string) bool {
+	_, one, _ := net.SplitHostPort(a)
+	_, other, _ := net.SplitHostPort(b)
+	return one == other && one != "0"
 }
 
 func apiName() string {

@@ -17,6 +17,13 @@ import (
 // withAPIServer runs `huntaze api` beside the command line, which gets a key for it. The returned function ends it.
 func (f *fleet) withAPIServer(args ...string) (stop func() result) {
 	f.t.Helper()
+	stop, _ = f.withAPIAndAdmin(args...)
+	return stop
+}
+
+// withAPIAndAdmin also returns the address of the metrics, where ADMIN_ADDR is set.
+func (f *fleet) withAPIAndAdmin(args ...string) (stop func() result, admin string) {
+	f.t.Helper()
 	f.environ["HTTP_ADDR"], f.environ["API_RATE_LIMIT"] = "127.0.0.1:0", "1000"
 	ctx, cancel := context.WithCancel(context.WithoutCancel(f.t.Context()))
 	var out bytes.Buffer
@@ -25,7 +32,7 @@ func (f *fleet) withAPIServer(args ...string) (stop func() result) {
 	server.err = errOut
 	ended := make(chan int, 1)
 	go func() { ended <- server.run(ctx, []string{"api"}) }()
-	f.environ["HUNTAZE_API_URL"] = "http://" + errOut.wait(f.t, `"address":"([^"]+)"`)
+	f.environ["HUNTAZE_API_URL"] = "http://" + errOut.wait(f.t, `"API started","address":"([^"]+)"`)
 	f.environ["HUNTAZE_API_KEY"] = strings.TrimSpace(f.run(append([]string{"apikey", "create", "--name", "test"}, args...)...).wants(f.t, exitOK).out)
 	stopped := false
 	stop = func() result {
@@ -37,7 +44,10 @@ func (f *fleet) withAPIServer(args ...string) (stop func() result) {
 		return result{<-ended, out.String(), errOut.String()}
 	}
 	f.t.Cleanup(func() { stop() })
-	return stop
+	if f.environ["ADMIN_ADDR"] != "" {
+		admin = errOut.wait(f.t, `"metrics are served","address":"([^"]+)"`)
+	}
+	return stop, admin
 }
 
 func TestCampaignOverAPI(t *testing.T) {

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/api"
@@ -16,6 +19,7 @@ import (
 	"github.com/huntaze/hybrid-orchestrator/internal/console"
 	"github.com/huntaze/hybrid-orchestrator/internal/flags"
 	"github.com/huntaze/hybrid-orchestrator/internal/middleware"
+	"github.com/huntaze/hybrid-orchestrator/internal/readiness"
 	"github.com/huntaze/hybrid-orchestrator/internal/telemetry"
 	"github.com/huntaze/hybrid-orchestrator/worker"
 )
@@ -25,6 +29,7 @@ type service struct {
 	server *api.Server
 	flags  *flags.Client
 	store  *db.Store
+	admin  http.Handler // probes and metrics
 	closes []func()
 }
 
@@ -74,12 +79,32 @@ func newService(ctx context.Context, cfg config.Config, environ map[string]strin
 	if err != nil {
 		return nil, err
 	}
-	settings.Store, settings.Beside = store, pages
+	registry := prometheus.NewRegistry()
+	settings.Store, settings.Beside, settings.Metrics = store, pages, api.NewMetrics(registry)
+	settings.Parts = []readiness.Part{worker.SchemaPart(store), worker.FlagsPart(s.flags, time.Now)}
 	settings.Before = func(next http.Handler) http.Handler { return spans.Handler(m.HTTP(next), routeOf) }
 	if s.server, err = api.New(settings); err != nil {
 		return nil, err
 	}
+	worker.MeasureProcess(registry, "api", version, spans, s.server.Ready())
+	worker.MeasurePools(registry, map[string]*db.Pool{"huntaze": store.Pool()})
+	s.admin = worker.AdminHandler(registry, s.server.Ready())
 	return s, nil
+}
+
+// serveAdmin serves the probes and the metrics at an address of their own until it is ended, which also waits. That the
+// address is taken, as by a worker with the same environment, is no reason to serve nothing else either.
+func (s *service) serveAdmin(ctx context.Context, address string, logger *slog.Logger) (end func()) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		logger.Error("the metrics of this process are not served: set ADMIN_ADDR to an address of its own", "error", err)
+		return func() {}
+	}
+	logger.Info("metrics are served", "address", listener.Addr().String())
+	server := &http.Server{Handler: s.admin, ReadHeaderTimeout: 5 * time.Second}
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = server.Serve(listener) })
+	return func() { _ = server.Close(); serving.Wait() }
 }
 
 // console builds the pages that stand beside the API.

@@ -96,7 +96,7 @@ type Config struct {
 	HTTPAddr      string `env:"HTTP_ADDR" envDefault:"127.0.0.1:8080" group:"HTTP" desc:"where the API listens; port 0 takes any that is free" expect:"host:port"`
 	Port          int    `env:"PORT" group:"HTTP" desc:"short for HTTP_ADDR=:PORT, on every address of the machine; not used when HTTP_ADDR is set" example:"8080" min:"0" max:"65535"`
 	ConsoleSecure bool   `env:"CONSOLE_SECURE" envDefault:"false" group:"HTTP" desc:"whether people come to the console over TLS, here or at a proxy before: its cookie is then never sent without" expect:"true or false"`
-	AdminAddr     string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9090" group:"HTTP" desc:"where /livez, /readyz and /metrics are served; port 0 takes any that is free" expect:"host:port"`
+	AdminAddr     string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9090" group:"HTTP" desc:"where /livez, /readyz and /metrics are served; port 0 takes any that is free. huntaze api serves its metrics there only where it is set" expect:"host:port"`
 
 	APIRateLimit      int           `env:"API_RATE_LIMIT" envDefault:"50" group:"HTTP" desc:"requests a second that one API key may make to one process, and twice as many at once" min:"1" max:"100000"`
 	APIRequestTimeout time.Duration `env:"API_REQUEST_TIMEOUT" envDefault:"30s" group:"HTTP" desc:"longest time that a request to the API may take; a list of recipients may take it for each part" min:"100ms" max:"10m"`

@@ -103,8 +103,8 @@ var (
 
 // What every process of the API counts.
 var (
-	HTTPDuration = Family{"huntaze_http_request_duration_seconds", Histogram, "Time that a request to the API or the console took, by route (ids replaced) and class of status; event streams are not in it.", API, groupAPI,
-		[]Label{{Name: "route", Of: "routes of docs/api.md, and the pages of the console as {page}"}, {Name: "method", Values: []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "other"}}, {Name: "status", Values: []string{"2xx", "3xx", "4xx", "5xx"}}}, seconds}
+	HTTPDuration = Family{"huntaze_http_request_duration_seconds", Histogram, "Time that a request to the API or the console took, by route and class of status; event streams are not in it.", API, groupAPI,
+		[]Label{{Name: "route", Of: "routes of the API; beside (the console and River UI); unknown"}, {Name: "method", Values: []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "other"}}, {Name: "status", Values: []string{"2xx", "3xx", "4xx", "5xx"}}}, seconds}
 	HTTPInFlight = Family{"huntaze_http_requests_in_flight", Gauge, "Requests that are being answered, event streams included.", API, groupAPI, nil, nil}
 	HTTPStreams  = Family{"huntaze_http_event_streams", Gauge, "Event streams that are open.", API, groupAPI, nil, nil}
 	HTTPProblems = Family{"huntaze_http_problems_total", Counter, "Answers that were a problem, by its code.", API, groupAPI, []Label{{Name: "code", Of: "codes of docs/api.md"}}, nil}
