@@ -24,8 +24,6 @@ const (
 	groupMost = 250
 	// groupTimeout is when a transaction is given up.
 	groupTimeout = 30 * time.Second
-	// sendsDisabled is the reason of what the kill switch took back.
-	sendsDisabled = "sends_disabled"
 	// releaseRetry is the pause after a release that failed for another reason, such as a database that is away.
 	releaseRetry = 2 * time.Second
 	// bypassFor is how long a process stays in bypass before it tries the limiter again.
@@ -70,8 +68,8 @@ type Engine struct {
 	lifetime   context.Context
 	end        context.CancelFunc
 
-	limiterDown fallback.Row           // what to do when the limiter does not answer
-	stopped     func(user string) bool // this process may not send for the account; nil: it may
+	limiterDown fallback.Row // what to do when the limiter does not answer
+	stopped     bool         // this process' environment forbids sends: others release and send
 
 	mu         sync.Mutex
 	suspicion  time.Duration // when the limiter failed last; 0: it did not
@@ -107,9 +105,6 @@ func (e *Engine) Close() {
 
 // Begin implements jobs.Ledger.
 func (e *Engine) Begin(ctx context.Context, a db.Attempt) (db.Start, error) {
-	if e.stopped != nil && e.stopped("") {
-		return db.Start{Verdict: db.VerdictWithdraw, Reason: sendsDisabled}, nil
-	}
 	start, err := e.begins.do(ctx, a)
 	tellBegin(ctx, a, start)
 	return start, err
@@ -260,6 +255,9 @@ func (e *Engine) ReleaseDue(ctx context.Context, userID string, wakeAt time.Time
 func (e *Engine) Look(users []string) { e.look(users) }
 
 func (e *Engine) look(users []string) {
+	if e.stopped {
+		return // the durable wake-up is another process', or this one's after its restart
+	}
 	for _, user := range users {
 		e.background.Go(func() {
 			released, err := e.releases.do(e.lifetime, db.Release{UserID: user})
@@ -295,9 +293,6 @@ func (e *Engine) setTokenTimer(r db.Released) {
 
 func (e *Engine) releaseAll(ctx context.Context, requests []db.Release) ([]db.Released, error) {
 	begin := time.Now()
-	if e.stopped != nil && e.stopped("") {
-		return make([]db.Released, len(requests)), nil // another process, or this one after its restart, looks
-	}
 	merged, index := mergeReleases(requests)
 	bypass := e.bypassed()
 	if bypass {
