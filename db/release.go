@@ -26,7 +26,7 @@ const (
 	// backupDelay is how much later than the precise wake-up (a timer in a process) its durable twin (a
 	// job) is due: so much later that it does not cost a job for every token that returns.
 	backupDelay = 30 * time.Second
-	// stoppedLook is how often an account is looked at while the kill switch holds it up.
+	// stoppedLook is how often an account is looked at while the kill switch, or quiet hours that can't be read, hold it up.
 	stoppedLook = 5 * time.Minute
 	// lostJob is how overdue a wake-up must be to be taken for lost.
 	lostJob = 2 * time.Minute
@@ -52,6 +52,8 @@ type Released struct {
 	// a token, which whoever ended its call knows as well.
 	Next      time.Duration
 	NextToken time.Duration
+	// Unclear is why the account waits although nobody told it to: its quiet hours can't be read. Somebody must know.
+	Unclear error
 }
 
 // Release gives free tokens to the best parked messages of each account, writes their attempts and enqueues
@@ -107,6 +109,7 @@ type account struct {
 	due       []record  // candidates whose time has come
 	closing   []closing // candidates that are not sent any more
 	quiet     campaign.Quiet
+	unclear   error           // its quiet hours can't be read
 	stopped   bool            // by the kill switch
 	lanes     []campaign.Lane // of the campaigns that share the account's rate; none: the oldest goes first
 	next      time.Time       // when to look again; zero: no reason of its own
@@ -143,7 +146,7 @@ func (s *Store) releaseTx(ctx context.Context, tx pgx.Tx, requests []Release, ca
 	released := make([]Released, 0, len(accounts))
 	for _, a := range accounts {
 		released = append(released, Released{UserID: a.request.UserID, Count: a.released, Waiting: a.waiting(),
-			Next: after(a.next, now), NextToken: after(a.nextToken, now)})
+			Next: after(a.next, now), NextToken: after(a.nextToken, now), Unclear: a.unclear})
 	}
 	return released, jobs, nil
 }
@@ -201,9 +204,9 @@ func (s *Store) readLimits(ctx context.Context, tx pgx.Tx, accounts []*account) 
 	}, policiesSQL, users)
 	st.query("quiet hours", func(rows pgx.Rows) error {
 		var user, hours string
-		_, err := pgx.ForEachRow(rows, []any{&user, &hours}, func() (err error) {
-			byUser[user].quiet, err = campaign.ParseQuiet(hours)
-			return err
+		_, err := pgx.ForEachRow(rows, []any{&user, &hours}, func() error {
+			byUser[user].quiet, byUser[user].unclear = campaign.ParseQuiet(hours)
+			return nil // the others can go
 		})
 		return err
 	}, `SELECT user_id, hours FROM quiet_hours WHERE user_id = ANY($1)`, users)
@@ -247,14 +250,15 @@ func (a *account) use(h hold, now time.Time) {
 // decideWanted says how many messages the account may send now.
 func (a *account) decideWanted(f fleet) {
 	a.blockedUntil = f.now
-	for _, at := range []time.Time{a.restUntil, f.frozenUntil, a.quiet.Until(f.now)} {
+	until := []time.Time{a.restUntil, f.frozenUntil, a.quiet.Until(f.now)}
+	if a.stopped || a.unclear != nil {
+		// Whoever changes that has the account looked at; this is for the case that nobody does.
+		until = append(until, f.now.Add(stoppedLook))
+	}
+	for _, at := range until {
 		if at.After(a.blockedUntil) {
 			a.blockedUntil = at
 		}
-	}
-	if a.stopped {
-		// Whoever switches it on again has every account looked at; this is for the case that nobody does.
-		a.blockedUntil = f.now.Add(stoppedLook)
 	}
 	if a.blockedUntil.After(f.now) {
 		return

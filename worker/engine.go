@@ -208,7 +208,7 @@ func (e *Engine) Ingest(ctx context.Context, batch []workflow.Delivery) ([]workf
 // afterRelease sets the timers of accounts that were looked at together with an intake.
 func (e *Engine) afterRelease(released []db.Released) {
 	for _, r := range released {
-		e.metrics.released(r.Count)
+		e.noteRelease(r)
 		if r.Waiting {
 			e.timers.set(r.UserID, r.Next)
 			e.goOn(r)
@@ -277,6 +277,14 @@ func (e *Engine) look(users []string) {
 	}
 }
 
+// noteRelease tells of what a release found.
+func (e *Engine) noteRelease(r db.Released) {
+	e.metrics.released(r.Count)
+	if r.Waiting && r.Unclear != nil {
+		e.logger.Error("an account sends nothing because its quiet hours can't be read: set or clear them", "account", r.UserID, "error", r.Unclear)
+	}
+}
+
 // goOn looks again at once where one release was not enough for all the tokens that are free.
 func (e *Engine) goOn(r db.Released) {
 	if r.Count > 0 && r.NextToken == 0 {
@@ -327,7 +335,7 @@ func (e *Engine) releaseAll(ctx context.Context, requests []db.Release) ([]db.Re
 		for _, i := range index[r.UserID] {
 			answers[i] = r
 		}
-		e.metrics.released(r.Count)
+		e.noteRelease(r)
 		if bypass {
 			e.paces.spend(r.UserID, r.Count, begin)
 		}
