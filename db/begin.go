@@ -126,8 +126,7 @@ func collectStarts(rows pgx.Rows, index map[Attempt]int, starts []Start) error {
 // refusedSQL says why reserved attempts were not begun.
 var refusedSQL = `
 SELECT a.workflow, a.sequence, a.user_id,
-       CASE WHEN c.state = 'paused' THEN 'campaign_paused'
-            WHEN c.state = 'cancelled' THEN 'campaign_cancelled'
+       CASE WHEN c.state NOT IN ('running', 'completed') THEN 'campaign_' || c.state
             WHEN EXISTS (SELECT 1 FROM opt_outs o WHERE o.user_id = w.user_id AND o.recipient_id = w.recipient_id) THEN 'opted_out'
             WHEN NOT sends_enabled(w.user_id) THEN 'sends_disabled'
             WHEN a.reservation_ends <= hybrid_clock() THEN 'reservation_expired'

@@ -112,6 +112,9 @@ func TestBeginRefused(t *testing.T) {
 				f.t.Fatal(err)
 			}
 		}, workflow.StageQueued},
+		{"campaign_scheduled", func(f *fleet, _ db.Attempt) { f.exec(`UPDATE campaigns SET state = 'scheduled'`) }, workflow.StageQueued},
+		{"campaign_draft", func(f *fleet, _ db.Attempt) { f.exec(`UPDATE campaigns SET state = 'draft'`) }, workflow.StageQueued},
+		{"campaign_failed", func(f *fleet, _ db.Attempt) { f.exec(`UPDATE campaigns SET state = 'failed'`) }, workflow.StageQueued},
 		{"reservation_expired", func(f *fleet, _ db.Attempt) { f.AdvanceClock(f.t, db.DefaultReservation) }, workflow.StageQueued},
 		{"fleet_frozen", func(f *fleet, _ db.Attempt) {
 			f.exec(`UPDATE fleet_state SET frozen_until = hybrid_clock() + interval '1 second'`)

@@ -21,6 +21,7 @@ const expandMost = 1000
 type Expanded struct {
 	Made     int
 	More     bool                    // there are more recipients: ask again
+	Early    time.Duration           // by the database's clock the campaign begins only after that; 0: it may
 	Released []Released              // accounts whose messages were looked at in the same transaction
 	Traces   []workflow.TraceContext // of the messages that it made
 }
@@ -35,6 +36,7 @@ func (s *Store) Expand(ctx context.Context, campaign uuid.UUID, step int) (Expan
 		e := expansion{store: s, id: campaign}
 		ok, err := e.lock(ctx, tx, step)
 		if err != nil || !ok {
+			done.Early = e.early
 			return err
 		}
 		batch, last, err := e.next(ctx, tx)
@@ -75,6 +77,7 @@ type expansion struct {
 	scheduled  *time.Time
 	expires    *time.Time
 	done       int64
+	early      time.Duration
 	now        time.Time
 }
 
@@ -98,6 +101,7 @@ func (e *expansion) lock(ctx context.Context, tx pgx.Tx, step int) (bool, error)
 	switch e.state {
 	case CampaignScheduled:
 		if e.scheduled != nil && e.scheduled.After(e.now) {
+			e.early = e.scheduled.Sub(e.now)
 			return false, nil
 		}
 		_, err := tx.Exec(ctx, `UPDATE campaigns SET state = 'running', changed_at = hybrid_clock(), started_at = hybrid_clock() WHERE id = $1`, e.id)

@@ -198,9 +198,12 @@ WHERE a.user_id = ANY(ARRAY(
     CROSS JOIN LATERAL (SELECT o.wake_at FROM accounts o WHERE o.user_id = w.user_id LIMIT 1) o
     WHERE (o.wake_at IS NULL OR o.wake_at < hybrid_clock() - interval '60 seconds') AND EXISTS (` + runningCampaignsOf("w.user_id") + `)))
   AND (a.wake_at IS NULL OR a.wake_at < hybrid_clock() - interval '60 seconds')
+  AND NOT EXISTS (SELECT 1 FROM ` + RiverSchema + `.river_job j WHERE j.state = 'available' AND j.queue = 'send' AND j.priority = 1
+    AND j.scheduled_at < clock_timestamp() - interval '60 seconds' AND j.kind = 'release')
 RETURNING a.user_id, a.wake_at`
 
-// wakeUnwoken wakes accounts that have messages which may go but no wake-up, or one that is long overdue.
+// wakeUnwoken wakes accounts that have messages which may go but no wake-up, or one that is long overdue. While
+// wake-ups wait in River for so long, as when no process may send, more of them would only pile up behind.
 func (s *Store) wakeUnwoken(ctx context.Context, r *Reconciled) error {
 	return s.inTx(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, unwokenSQL)

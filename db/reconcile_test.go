@@ -310,7 +310,7 @@ func (f *fleet) withoutBuckets() *db.Store {
 			f.t.Errorf("drop the role: %v", err)
 		}
 	})
-	f.exec(`GRANT ALL ON ALL TABLES IN SCHEMA public TO ` + role + `; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO ` + role + `; REVOKE ALL ON account_tokens FROM ` + role)
+	f.exec(`GRANT USAGE ON SCHEMA river TO ` + role + `; GRANT ALL ON ALL TABLES IN SCHEMA public, river TO ` + role + `; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO ` + role + `; REVOKE ALL ON account_tokens FROM ` + role)
 	config := f.pool.Config()
 	ready := config.AfterConnect
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {

@@ -3,17 +3,13 @@ package db
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/huntaze/hybrid-orchestrator/internal/campaign"
 	"github.com/huntaze/hybrid-orchestrator/internal/limit"
-	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
 // ErrLimiterDown says that the token buckets could not be read or written while the rest of the database
@@ -26,7 +22,7 @@ const (
 	// backupDelay is how much later than the precise wake-up (a timer in a process) its durable twin (a
 	// job) is due: so much later that it does not cost a job for every token that returns.
 	backupDelay = 30 * time.Second
-	// stoppedLook is how often an account is looked at while the kill switch holds it up.
+	// stoppedLook is how often an account is looked at while the kill switch, or quiet hours that can't be read, hold it up.
 	stoppedLook = 5 * time.Minute
 	// lostJob is how overdue a wake-up must be to be taken for lost.
 	lostJob = 2 * time.Minute
@@ -53,6 +49,8 @@ type Released struct {
 	// a token, which whoever ended its call knows as well.
 	Next      time.Duration
 	NextToken time.Duration
+	// Unclear is why the account waits although nobody told it to: its quiet hours can't be read. Somebody must know.
+	Unclear error
 }
 
 // Release gives free tokens to the best parked messages of each account, writes their attempts and enqueues
@@ -108,6 +106,7 @@ type account struct {
 	due       []record  // candidates whose time has come
 	closing   []closing // candidates that are not sent any more
 	quiet     campaign.Quiet
+	unclear   error           // its quiet hours can't be read
 	stopped   bool            // by the kill switch
 	lanes     []campaign.Lane // of the campaigns that share the account's rate; none: the oldest goes first
 	next      time.Time       // when to look again; zero: no reason of its own
@@ -143,8 +142,8 @@ func (s *Store) releaseTx(ctx context.Context, tx pgx.Tx, requests []Release, ca
 	}
 	released := make([]Released, 0, len(accounts))
 	for _, a := range accounts {
-		released = append(released, Released{UserID: a.request.UserID, Count: a.released, Waiting: a.waiting(), Refused: careful,
-			Next: after(a.next, now), NextToken: after(a.nextToken, now)})
+		released = append(released, Released{UserID: a.request.UserID, Count: a.released, Waiting: a.waiting(),
+			Next: after(a.next, now), NextToken: after(a.nextToken, now), Refused: careful, Unclear: a.unclear})
 	}
 	return released, jobs, nil
 }
@@ -202,9 +201,9 @@ func (s *Store) readLimits(ctx context.Context, tx pgx.Tx, accounts []*account) 
 	}, policiesSQL, users)
 	st.query("quiet hours", func(rows pgx.Rows) error {
 		var user, hours string
-		_, err := pgx.ForEachRow(rows, []any{&user, &hours}, func() (err error) {
-			byUser[user].quiet, err = campaign.ParseQuiet(hours)
-			return err
+		_, err := pgx.ForEachRow(rows, []any{&user, &hours}, func() error {
+			byUser[user].quiet, byUser[user].unclear = campaign.ParseQuiet(hours)
+			return nil // the others can go
 		})
 		return err
 	}, `SELECT user_id, hours FROM quiet_hours WHERE user_id = ANY($1)`, users)
@@ -248,14 +247,15 @@ func (a *account) use(h hold, now time.Time) {
 // decideWanted says how many messages the account may send now.
 func (a *account) decideWanted(f fleet) {
 	a.blockedUntil = f.now
-	for _, at := range []time.Time{a.restUntil, f.frozenUntil, a.quiet.Until(f.now)} {
+	until := []time.Time{a.restUntil, f.frozenUntil, a.quiet.Until(f.now)}
+	if a.stopped || a.unclear != nil {
+		// Whoever changes that has the account looked at; this is for the case that nobody does.
+		until = append(until, f.now.Add(stoppedLook))
+	}
+	for _, at := range until {
 		if at.After(a.blockedUntil) {
 			a.blockedUntil = at
 		}
-	}
-	if a.stopped {
-		// Whoever switches it on again has every account looked at; this is for the case that nobody does.
-		a.blockedUntil = f.now.Add(stoppedLook)
 	}
 	if a.blockedUntil.After(f.now) {
 		return
@@ -267,143 +267,6 @@ func (a *account) decideWanted(f fleet) {
 	if a.restCount > 0 {
 		a.wanted = min(a.wanted, 1) // one message finds out whether the rest was long enough
 	}
-}
-
-// hold is a token of an account or a recipient that is in use.
-type hold struct {
-	key        string
-	rule, slot int
-	until      time.Time
-}
-
-// atBest is when the token returns if the call that it pays for ends now.
-func (h hold) atBest(rules limit.Rules, guard time.Duration, now time.Time) time.Time {
-	if h.rule < len(rules) {
-		if soon := now.Add(rules[h.rule].Window + guard); soon.Before(h.until) {
-			return soon
-		}
-	}
-	return h.until
-}
-
-func scanHold(row pgx.CollectableRow) (h hold, err error) {
-	return h, row.Scan(&h.key, &h.rule, &h.slot, &h.until)
-}
-
-// limiterError tells a limiter that is down from a database that is.
-func limiterError(err error) error {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		return fmt.Errorf("%w: %w", ErrLimiterDown, err)
-	}
-	return err
-}
-
-// heldTokensSQL lists the tokens of the given buckets that the ledger says are held. The time is asked for in a query
-// of its own, without which the index would be read back to the first hold there ever was.
-var heldTokensSQL = `
-SELECT k.key, h.rule, h.slot, upper(h.held)
-FROM ` + few("key", "$2::text[]") + ` k
-CROSS JOIN LATERAL (` + heldBy("$1", "k.key") + `) h`
-
-// heldBy selects the holds of a bucket that are in force, through the index of the constraint.
-func heldBy(scope, key string) string {
-	return strings.NewReplacer("{scope}", scope, "{key}", key).Replace(`
-    SELECT * FROM send_holds h
-    WHERE h.token >= first_token({scope}, {key}) AND h.token <= first_token({scope}, {key}) + 65535
-      AND h.held && tstzrange((SELECT hybrid_clock()), NULL) AND h.scope = {scope} AND h.key = {key} OFFSET 0`)
-}
-
-// runningCampaignsOf lists the campaigns of an account that have parked messages and are not paused, stepping through
-// the index from one to the next: a bounded number of entries, whatever the backlog.
-func runningCampaignsOf(account string) string {
-	return strings.ReplaceAll(`
-    WITH RECURSIVE queued(campaign_id) AS (
-        (SELECT q.campaign_id FROM hybrid_workflows q WHERE q.user_id = {account} AND q.stage = 'queued'
-         ORDER BY q.campaign_id LIMIT 1)
-        UNION ALL
-        SELECT (SELECT n.campaign_id FROM hybrid_workflows n
-                WHERE n.user_id = {account} AND n.stage = 'queued' AND n.campaign_id > queued.campaign_id
-                ORDER BY n.campaign_id LIMIT 1)
-        FROM queued WHERE queued.campaign_id IS NOT NULL)
-    SELECT queued.campaign_id FROM queued WHERE queued.campaign_id IS NOT NULL
-      AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.user_id = {account} AND c.campaign_id = queued.campaign_id AND c.state NOT IN ('running', 'completed'))`, "{account}", account)
-}
-
-// candidatesSQL finds for each account the first messages of each campaign that is not paused and each
-// priority, in the order of their time.
-var candidatesSQL = `
-SELECT ` + recordColumns + `,
-    CASE WHEN w.expires_at <= hybrid_clock() THEN 'expired'
-         WHEN EXISTS (SELECT 1 FROM opt_outs o WHERE o.user_id = w.user_id AND o.recipient_id = w.recipient_id) THEN 'opted_out'
-         ELSE '' END,
-    (SELECT c.changed_at FROM campaigns c WHERE c.user_id = w.user_id AND c.campaign_id = w.campaign_id AND c.state || '' = 'running' LIMIT 1)
-FROM ` + few("user_id, most", "$1::text[]", "$2::int[]") + ` a
-CROSS JOIN LATERAL (` + runningCampaignsOf("a.user_id") + `
-) q
-CROSS JOIN (VALUES (1::smallint), (2::smallint), (3::smallint), (4::smallint)) AS p(priority)
-CROSS JOIN LATERAL (
-    SELECT * FROM hybrid_workflows w
-    WHERE w.user_id = a.user_id AND w.stage = 'queued' AND w.campaign_id = q.campaign_id AND w.priority = p.priority
-    ORDER BY w.not_before, w.id LIMIT a.most
-) w`
-
-func readCandidates(ctx context.Context, tx pgx.Tx, accounts []*account, now time.Time) error {
-	users, most := make([]string, len(accounts)), make([]int32, len(accounts))
-	byUser := map[string]*account{}
-	for i, a := range accounts {
-		users[i], most[i] = a.request.UserID, int32(a.readMost())
-		byUser[users[i]] = a
-	}
-	rows, err := tx.Query(ctx, candidatesSQL, users, most)
-	if err != nil {
-		return fmt.Errorf("candidates: %w", err)
-	}
-	candidates, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c closing, err error) {
-		c.record, err = scanRecord(extraColumns{row, []any{&c.why, &c.record.resumed}})
-		return c, err
-	})
-	if err != nil {
-		return fmt.Errorf("candidates: %w", err)
-	}
-	for _, c := range candidates {
-		a := byUser[c.userID]
-		switch {
-		case c.why != "" && a.wanted > 0:
-			a.closing = append(a.closing, c)
-		case c.state.NotBefore.After(now):
-			a.nextLook(c.state.NotBefore)
-		default:
-			a.due = append(a.due, c.record)
-		}
-	}
-	for _, a := range accounts {
-		slices.SortFunc(a.due, byUrgency)
-	}
-	return nil
-}
-
-// closing is a message that is not sent any more, and why.
-type closing struct {
-	record
-	why string // expired, opted_out
-}
-
-// event closes it.
-func (c closing) event(now time.Time) workflow.Event {
-	if c.why == "expired" {
-		return workflow.Event{Kind: workflow.EventExpired, At: now, Reason: c.why}
-	}
-	return workflow.Event{Kind: workflow.EventCancelled, At: now, Reason: c.why}
-}
-
-// readMost is how many messages of each campaign and priority are looked at: some more than can go, in case
-// that recipients have no token, and one to see whether anything waits.
-func (a *account) readMost() int {
-	if a.wanted == 0 {
-		return 1
-	}
-	return a.wanted + 10
 }
 
 func (a *account) waiting() bool { return !a.next.IsZero() || !a.nextToken.IsZero() }
@@ -430,14 +293,4 @@ func (a *account) nextLook(at time.Time) {
 	if a.next.IsZero() || at.Before(a.next) {
 		a.next = at
 	}
-}
-
-func byUrgency(a, b record) int {
-	if a.priority != b.priority {
-		return int(a.priority - b.priority)
-	}
-	if c := a.state.NotBefore.Compare(b.state.NotBefore); c != 0 {
-		return c
-	}
-	return slices.Compare(a.id[:], b.id[:])
 }

@@ -243,3 +243,18 @@ func TestJobsPerMessage(t *testing.T) {
 		})
 	}
 }
+
+// TestWakeUpsDoNotPileUp: while nobody works the wake-ups that wait in River, accounts get no more of them.
+func TestWakeUpsDoNotPileUp(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "10/60s", "off")
+	f.park(message("creator", 1))
+	f.exec(`INSERT INTO river.river_job (args, kind, max_attempts, queue, state, scheduled_at) VALUES ('{}', 'release', 25, 'send', 'available', now() - interval '2 minutes')`)
+	if done := f.reconcile(); done.Unwoken != 0 {
+		t.Errorf("woken behind the others: %+v", done)
+	}
+	f.exec(`UPDATE river.river_job SET state = 'running', attempted_at = now()`)
+	if done := f.reconcile(); done.Unwoken != 1 {
+		t.Errorf("not woken: %+v", done)
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -368,24 +367,4 @@ func (f *fleet) sent() int {
 func (f *fleet) awaitSent(n int) {
 	f.t.Helper()
 	f.within(time.Minute, fmt.Sprintf("%d messages sent", n), func() bool { return f.sent() >= n })
-}
-
-// metric sums a counter, over all labels, of the processes that run.
-func (f *fleet) metric(name string) (sum int) {
-	f.t.Helper()
-	for _, p := range f.alive() {
-		_, page := p.get("/metrics")
-		for line := range strings.Lines(page) {
-			labelled, value, _ := strings.Cut(line, " ")
-			if bare, _, _ := strings.Cut(labelled, "{"); bare != name {
-				continue
-			}
-			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			if err != nil {
-				f.t.Fatalf("metric %s: %v", line, err)
-			}
-			sum += int(n)
-		}
-	}
-	return sum
 }

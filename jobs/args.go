@@ -12,7 +12,9 @@ import (
 	"github.com/riverqueue/river"
 )
 
-// The queues. Sends have their own, so that slow calls do not keep other steps waiting.
+// The queues. Sends have their own, so that slow calls do not keep other steps waiting. Wake-ups of accounts are in it, too: a
+// process whose environment forbids sends works none of it, and so takes neither from those that may. They go
+// before all but the most urgent sends, and need no worker while there is none for what they would release.
 const (
 	QueueSteps = river.QueueDefault
 	QueueSend  = "send"
@@ -38,6 +40,9 @@ type ReleaseArgs struct {
 
 // Kind implements river.JobArgs.
 func (ReleaseArgs) Kind() string { return "release" }
+
+// InsertOpts implements river.JobArgsWithInsertOpts.
+func (ReleaseArgs) InsertOpts() river.InsertOpts { return river.InsertOpts{Queue: QueueSend} }
 
 // ResolveArgs asks the gateway what became of an attempt.
 type ResolveArgs struct {

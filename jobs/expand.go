@@ -56,6 +56,9 @@ func (w *ExpandWorker) Work(ctx context.Context, job *river.Job[ExpandArgs]) err
 		if err != nil {
 			return err
 		}
+		if done.Early > 0 {
+			return river.JobSnooze(done.Early) // River's clock is ahead of the database's
+		}
 		if made += done.Made; !done.More {
 			steplog.Set(ctx, slog.Int(steplog.Messages, made))
 			return nil

@@ -99,7 +99,7 @@ func TestArgsAreAContract(t *testing.T) {
 		if own, ok := test.args.(river.JobArgsWithInsertOpts); ok {
 			queue = own.InsertOpts().Queue
 		}
-		if want := map[string]string{"send": "send"}[test.kind]; queue != want {
+		if want := map[string]string{"send": "send", "release": "send"}[test.kind]; queue != want {
 			t.Errorf("%s goes to queue %q, want %q", test.kind, queue, want)
 		}
 	}

@@ -136,8 +136,13 @@ func TestLimiterDownIsNobodysFault(t *testing.T) {
 		synctest.Wait()
 		close(gate)
 		pass(time.Second)
-		if calls := e.released(); len(calls) != 3 || len(calls[2].requests) != 50 {
-			e.Errorf("%d transactions into a limiter that is down: %v", len(calls), calls)
+		asked := 0
+		calls := e.released()
+		for _, call := range calls[2:] {
+			asked += len(call.requests)
+		}
+		if len(calls) > 4 || asked != 50 { // two groups may share what waits
+			e.Errorf("%d transactions into a limiter that is down, for %d accounts: %v", len(calls), asked, calls)
 		}
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -13,10 +12,8 @@ import (
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider/fallback"
-	"github.com/huntaze/hybrid-orchestrator/internal/steplog"
 	"github.com/huntaze/hybrid-orchestrator/internal/telemetry"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
-	"github.com/huntaze/hybrid-orchestrator/jobs"
 )
 
 const (
@@ -25,8 +22,6 @@ const (
 	groupMost = 250
 	// groupTimeout is when a transaction is given up.
 	groupTimeout = 30 * time.Second
-	// sendsDisabled is the reason of what the kill switch took back.
-	sendsDisabled = "sends_disabled"
 	// releaseRetry is the pause after a release that failed for another reason, such as a database that is away.
 	releaseRetry = 2 * time.Second
 	// bypassFor is how long a process stays in bypass before it tries the limiter again.
@@ -71,8 +66,8 @@ type Engine struct {
 	lifetime   context.Context
 	end        context.CancelFunc
 
-	limiterDown fallback.Row           // what to do when the limiter does not answer
-	stopped     func(user string) bool // this process may not send for the account; nil: it may
+	limiterDown fallback.Row // what to do when the limiter does not answer
+	stopped     bool         // this process' environment forbids sends: others release and send
 
 	mu         sync.Mutex
 	suspicion  time.Duration // when the limiter failed last; 0: it did not
@@ -108,9 +103,6 @@ func (e *Engine) Close() {
 
 // Begin implements jobs.Ledger.
 func (e *Engine) Begin(ctx context.Context, a db.Attempt) (db.Start, error) {
-	if e.stopped != nil && e.stopped("") {
-		return db.Start{Verdict: db.VerdictWithdraw, Reason: sendsDisabled}, nil
-	}
 	start, err := e.begins.do(ctx, a)
 	tellBegin(ctx, a, start)
 	return start, err
@@ -211,22 +203,6 @@ func (e *Engine) Ingest(ctx context.Context, batch []workflow.Delivery) ([]workf
 	return result.Answers, nil
 }
 
-// afterRelease sets the timers of accounts that were looked at together with an intake.
-func (e *Engine) afterRelease(released []db.Released) {
-	e.metrics.refused(released)
-	for _, r := range released {
-		e.metrics.looked(r)
-		if r.Waiting {
-			e.timers.set(r.UserID, r.Next)
-			e.goOn(r)
-			e.setTokenTimer(r)
-		}
-		if r.Waiting && r.Next < 0 && r.NextToken < 0 { // it was only parked
-			e.timers.set(r.UserID, 0)
-		}
-	}
-}
-
 // Expand implements jobs.Expander.
 func (e *Engine) Expand(ctx context.Context, campaign uuid.UUID, step int) (db.Expanded, error) {
 	begin := time.Now()
@@ -249,124 +225,6 @@ func (e *Engine) Reconcile(ctx context.Context) (db.Reconciled, error) {
 // Ping implements queue.Store.
 func (e *Engine) Ping(ctx context.Context) error { return e.store.Ping(ctx) }
 
-// ReleaseDue implements jobs.Releaser: the durable wake-up of an account.
-func (e *Engine) ReleaseDue(ctx context.Context, userID string, wakeAt time.Time) error {
-	released, err := e.releases.do(ctx, db.Release{UserID: userID, WakeUps: []time.Time{wakeAt}})
-	if err == nil && released.Count > 0 {
-		steplog.Set(ctx, slog.Int(steplog.Messages, released.Count))
-		steplog.Raise(ctx, slog.LevelInfo)
-	}
-	if err == nil && released.Waiting {
-		e.setTokenTimer(released)
-	}
-	return err
-}
-
-// Look looks at accounts now, in the background.
-func (e *Engine) Look(users []string) { e.look(users) }
-
-func (e *Engine) look(users []string) {
-	for _, user := range users {
-		e.background.Go(func() {
-			released, err := e.releases.do(e.lifetime, db.Release{UserID: user})
-			switch {
-			case errors.Is(err, db.ErrLimiterDown) || errors.Is(err, jobs.ErrStopped) || e.lifetime.Err() != nil:
-				return
-			case err != nil: // logged where it happened; this timer is spent, and the durable one comes later
-				e.timers.set(user, releaseRetry)
-				return
-			}
-			// A timer may be a little early by the database's clock. Otherwise somebody else has taken what
-			// came free, and the next return is theirs to look for.
-			if released.Waiting && released.Count == 0 && released.NextToken >= 0 && released.NextToken < time.Second {
-				e.timers.set(user, max(released.NextToken, time.Millisecond))
-			}
-		})
-	}
-}
-
-// goOn looks again at once where one release was not enough for all the tokens that are free.
-func (e *Engine) goOn(r db.Released) {
-	if r.Count > 0 && r.NextToken == 0 {
-		e.timers.set(r.UserID, 0)
-	}
-}
-
-// setTokenTimer looks again a little after the next token returns, in case that whoever ended its call is gone.
-func (e *Engine) setTokenTimer(r db.Released) {
-	if r.NextToken >= 0 {
-		e.timers.set(r.UserID, r.NextToken+otherProcessLag)
-	}
-}
-
-func (e *Engine) releaseAll(ctx context.Context, requests []db.Release) ([]db.Released, error) {
-	begin := time.Now()
-	if e.stopped != nil && e.stopped("") {
-		return make([]db.Released, len(requests)), nil // another process, or this one after its restart, looks
-	}
-	merged, index := mergeReleases(requests)
-	bypass := e.bypassed()
-	if bypass {
-		for i := range merged {
-			merged[i].Bypass, merged[i].Allowance = true, e.paces.allowance(merged[i].UserID)
-		}
-	}
-	released, err := e.store.Release(ctx, merged)
-	e.metrics.transaction("release", len(merged), begin, err)
-	switch {
-	case errors.Is(err, db.ErrFailover):
-		e.adopt(ctx)
-	case errors.Is(err, db.ErrLimiterDown):
-		e.suspect(err)
-		again := e.limiterDown.Delay
-		if !bypass && e.bypassed() {
-			again = 0 // that was the retry: now without the limiter
-		}
-		for _, r := range merged {
-			e.timers.set(r.UserID, again)
-		}
-	case err != nil:
-		e.logger.Error("release failed", "accounts", len(merged), "error", err)
-	case !bypass:
-		e.trust()
-	}
-	if err != nil {
-		return nil, err
-	}
-	e.metrics.refused(released)
-	answers := make([]db.Released, len(requests))
-	for _, r := range released {
-		for _, i := range index[r.UserID] {
-			answers[i] = r
-		}
-		e.metrics.looked(r)
-		if bypass {
-			e.paces.spend(r.UserID, r.Count, begin)
-		}
-		if r.Waiting {
-			e.timers.set(r.UserID, r.Next)
-			e.goOn(r)
-		}
-	}
-	return answers, nil
-}
-
-// mergeReleases makes one request of all that a group has for an account.
-func mergeReleases(requests []db.Release) ([]db.Release, map[string][]int) {
-	var merged []db.Release
-	at, index := map[string]int{}, map[string][]int{}
-	for i, r := range requests {
-		index[r.UserID] = append(index[r.UserID], i)
-		if j, twice := at[r.UserID]; twice {
-			merged[j].WakeUps = slices.Concat(merged[j].WakeUps, r.WakeUps)
-			continue
-		}
-		at[r.UserID] = len(merged)
-		merged = append(merged, r)
-	}
-	return merged, index
-}
-
 // adopt goes on with a database that failed over or was restored.
 func (e *Engine) adopt(ctx context.Context) {
 	until, err := e.store.AdoptDatabase(ctx)
@@ -376,46 +234,4 @@ func (e *Engine) adopt(ctx context.Context) {
 	case !until.IsZero():
 		e.logger.Error("the database failed over or was restored: nothing is sent until everything that it may have forgotten is over", "until", until)
 	}
-}
-
-// bypassed says whether this process works without the limiter now.
-func (e *Engine) bypassed() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.bypassEnds != 0 && e.now() >= e.bypassEnds {
-		e.bypassEnds = 0
-		e.suspicion, e.retries = max(e.now()-e.limiterDown.Delay, 1), max(e.limiterDown.MaxRetries-1, 0) // one failure more is enough
-		e.logger.Info("trying the rate limiter again")
-	}
-	e.metrics.bypass(e.bypassEnds != 0)
-	return e.bypassEnds != 0
-}
-
-// suspect notes that the limiter failed. When it still does after its retries, the bypass begins.
-func (e *Engine) suspect(err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	now := e.now()
-	switch {
-	case e.bypassEnds != 0:
-		return
-	case e.suspicion != 0 && now-e.suspicion < e.limiterDown.Delay-50*time.Millisecond:
-		return // the same failure, seen by another transaction
-	case e.suspicion != 0:
-		e.retries++
-	}
-	e.suspicion = max(now, 1)
-	if e.retries < e.limiterDown.MaxRetries {
-		e.logger.Warn("the rate limiter does not answer; it is tried again", "in", e.limiterDown.Delay, "retry", e.retries+1, "of", e.limiterDown.MaxRetries, "error", err)
-		return
-	}
-	e.bypassEnds, e.retries = now+bypassFor, 0
-	e.metrics.bypasses.WithLabelValues().Inc()
-	e.logger.Warn("bypass_with_warning: sending at a local pace; the ledger still refuses what exceeds the limit", "for", bypassFor, "error", err)
-}
-
-func (e *Engine) trust() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.suspicion, e.retries = 0, 0
 }

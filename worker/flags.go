@@ -29,9 +29,9 @@ func (w *Worker) overrides() flags.Overrides {
 	return *w.config.Flags
 }
 
-// stopped says that this process' own environment forbids sends. The database does not know of that; what it says
-// itself is read in the transactions that release and begin.
-func (w *Worker) stopped(userID string) bool {
-	answer := w.flags.Snapshot().Ask(flags.SendsEnabled, userID)
-	return !answer.On && answer.Origin == flags.FromEnvironment
+// stopped says that this process' own environment forbids sends, for as long as it runs. The database does not know of
+// that; what it says itself is read in the transactions that release and begin.
+func (w *Worker) stopped() bool {
+	value, given := w.overrides()[flags.SendsEnabled]
+	return given && value == flags.Off
 }

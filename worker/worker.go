@@ -146,7 +146,7 @@ func New(ctx context.Context, config Config) (_ *Worker, err error) {
 	})
 	w.engine = NewEngine(w.store, w.logger, NewMetrics(registry), config.Matrix.Row(fallback.RateLimiterDown))
 	w.flags = flags.NewClient(flags.Config{Source: w.store.FlagSource(), Overrides: w.overrides(), Legacy: config.Legacy, Logger: w.logger})
-	w.engine.stopped, w.engine.tracing = w.stopped, config.Telemetry
+	w.engine.stopped, w.engine.tracing = w.stopped(), config.Telemetry
 	w.onClose("engine", func(context.Context) error { w.engine.Close(); return nil })
 	if w.client, err = river.NewClient(riverpgxv5.New(w.river), w.riverConfig()); err != nil {
 		return nil, fmt.Errorf("river: %w", err)
@@ -197,9 +197,9 @@ func (w *Worker) riverConfig() *river.Config {
 	river.AddWorker(workers, jobs.NewExpandWorker(w.engine))
 	river.AddWorker(workers, jobs.NewReconcileWorker(w.engine, w.logger))
 	river.AddWorker(workers, jobs.NewAuditWorker(w.store, w.engine.metrics.audited, w.logger))
-	queues := map[string]river.QueueConfig{
-		jobs.QueueSend:  {MaxWorkers: w.config.SendWorkers},
-		jobs.QueueSteps: {MaxWorkers: w.config.StepWorkers},
+	queues := map[string]river.QueueConfig{jobs.QueueSteps: {MaxWorkers: w.config.StepWorkers}}
+	if !w.engine.stopped {
+		queues[jobs.QueueSend] = river.QueueConfig{MaxWorkers: w.config.SendWorkers}
 	}
 	w.workPlans(workers, queues)
 	every := w.config.ReconcileEvery
