@@ -32,11 +32,13 @@ run "one_alarm_for_each_meaning" {
   assert {
     condition = toset([
       for a in concat(
-        values(aws_cloudwatch_metric_alarm.fleet), values(aws_cloudwatch_metric_alarm.by_version), values(aws_cloudwatch_metric_alarm.queue)
+        values(aws_cloudwatch_metric_alarm.fleet), values(aws_cloudwatch_metric_alarm.by_version),
+        values(aws_cloudwatch_metric_alarm.queue),
+        [aws_cloudwatch_metric_alarm.utilisation]
       ) : regex("runbook: (Huntaze[A-Za-z]+)$", a.alarm_description)[0]
       ]) == toset([
-      "HuntazeFleetNotObserved", "HuntazeStepsLate", "HuntazeDoubtOld", "HuntazeDeadLetters", "HuntazeTurnsLate",
-      "HuntazeAuditViolation", "HuntazeStepsFail", "HuntazeIntakeLate", "HuntazeLimiterBypass", "HuntazeUtilisationLow",
+      "HuntazeFleetNotObserved", "HuntazeStepsLate", "HuntazeDoubtOld", "HuntazeDeadLetters", "HuntazeTokenIdle",
+      "HuntazeAuditViolation", "HuntazeStepsFail", "HuntazeIntakeSlow", "HuntazeLimiterBypass", "HuntazeLowUtilisation",
     ])
     error_message = "alarms and Prometheus alerts differ"
   }
@@ -44,7 +46,9 @@ run "one_alarm_for_each_meaning" {
   assert {
     condition = alltrue([
       for a in concat(
-        values(aws_cloudwatch_metric_alarm.fleet), values(aws_cloudwatch_metric_alarm.by_version), values(aws_cloudwatch_metric_alarm.queue)
+        values(aws_cloudwatch_metric_alarm.fleet), values(aws_cloudwatch_metric_alarm.by_version),
+        values(aws_cloudwatch_metric_alarm.queue),
+        [aws_cloudwatch_metric_alarm.utilisation]
       ) : length(a.alarm_actions) == 1 && a.alarm_actions == a.ok_actions
     ])
     error_message = "each alarm must tell somebody, of its end too"
@@ -71,9 +75,20 @@ run "what_they_read" {
   assert {
     condition = (
       aws_cloudwatch_metric_alarm.queue["HuntazeDeadLetters"].dimensions["QueueName"] == "huntaze-dlq-production" &&
-      aws_cloudwatch_metric_alarm.queue["HuntazeIntakeLate-sqs"].dimensions["QueueName"] == "huntaze-hybrid-messages-production"
+      aws_cloudwatch_metric_alarm.queue["HuntazeIntakeSlow-sqs"].dimensions["QueueName"] == "huntaze-hybrid-messages-production"
     )
     error_message = "the queues' alarms read the wrong queue"
+  }
+}
+
+run "low_utilisation_needs_a_turn" {
+  command = plan
+
+  assert {
+    condition = toset([
+      for q in aws_cloudwatch_metric_alarm.utilisation.metric_query : "${q.id} ${one(q.metric[*].metric_name)} ${one(q.metric[*].namespace)}" if length(q.metric) > 0
+    ]) == toset(["used TokenUtilisationPercent Huntaze/Staging", "turn LongestTurnSeconds Huntaze/Staging"])
+    error_message = "low utilisation is judged by the utilisation and the longest turn"
   }
 }
 

@@ -35,43 +35,31 @@ locals {
       minutes    = 5
       of         = 5
       missing    = "missing" # HuntazeFleetNotObserved says so
-      page       = true
+      page       = false
     }
     HuntazeDoubtOld = {
-      means      = "A message has been in doubt for more than an hour: nobody knows whether it was sent, and it will not be sent again by itself."
+      means      = "A message has been in doubt for more than 10 minutes: nobody knows whether it was sent, and it will not be sent again by itself."
       metric     = "OldestDoubtSeconds"
       dimensions = local.fleet
       statistic  = "Maximum"
       comparison = "GreaterThanThreshold"
-      threshold  = 3600
-      minutes    = 5
-      of         = 5
+      threshold  = 600
+      minutes    = 2
+      of         = 2
       missing    = "missing"
       page       = false
     }
-    HuntazeTurnsLate = {
-      means      = "A due message and a free token of its account have been there together for more than a minute: the fleet does not keep up, or a wake-up was lost."
+    HuntazeTokenIdle = {
+      means      = "A due message and a free token of its account have been there together for more than 30 seconds: the fleet does not keep up, or a wake-up was lost."
       metric     = "LongestTurnSeconds"
       dimensions = local.fleet
       statistic  = "Maximum"
       comparison = "GreaterThanThreshold"
-      threshold  = 60
-      minutes    = 5
-      of         = 5
+      threshold  = 30
+      minutes    = 3
+      of         = 3
       missing    = "missing"
       page       = true
-    }
-    HuntazeUtilisationLow = {
-      means      = "For half an hour messages have waited while less than half of their accounts' tokens were in use. Rests, pauses and quiet hours count too: look at why tokens are idle."
-      metric     = "TokenUtilisationPercent"
-      dimensions = local.fleet
-      statistic  = "Maximum"
-      comparison = "LessThanThreshold"
-      threshold  = 50
-      minutes    = 30
-      of         = 30
-      missing    = "notBreaching" # it is only written while messages wait
-      page       = false
     }
     HuntazeAuditViolation = {
       means      = "The audit found that more was sent than a limit allows, or a message twice."
@@ -89,6 +77,7 @@ locals {
   }
 
   by_version = {
+    # The alert of Prometheus asks for a share of all runs; the lines for CloudWatch have the failed ones alone.
     HuntazeStepsFail = {
       means      = "More than ten runs of steps fail a minute. Each is run again, but something is wrong."
       query      = "SELECT SUM(StepFailures) FROM SCHEMA(\"${var.namespace}\", Service, Version) WHERE Service = 'huntaze'"
@@ -98,14 +87,14 @@ locals {
       of         = 10
       page       = false
     }
-    HuntazeIntakeLate = {
+    HuntazeIntakeSlow = {
       means      = "Messages take more than a minute, in the mean, from SQS to the database."
       query      = "SELECT MAX(IntakeDelaySeconds) FROM SCHEMA(\"${var.namespace}\", Service, Version) WHERE Service = 'huntaze'"
       comparison = "GreaterThanThreshold"
       threshold  = 60
       minutes    = 5
       of         = 5
-      page       = true
+      page       = false
     }
     HuntazeLimiterBypass = {
       means      = "A worker sends without the buckets, at a local pace. The limit still holds by the ledger's constraint, but somebody has to find out why."
@@ -124,17 +113,17 @@ locals {
       queue     = var.dead_letter_queue
       metric    = "ApproximateNumberOfMessagesVisible"
       threshold = 0
-      minutes   = 1
+      minutes   = 5
       page      = false
     }
     # The workers measure the delay of what they take; this also sees what nobody takes.
-    HuntazeIntakeLate-sqs = {
+    HuntazeIntakeSlow-sqs = {
       means     = "The oldest message in SQS is older than five minutes: no worker takes it."
       queue     = var.queue
       metric    = "ApproximateAgeOfOldestMessage"
       threshold = 300
       minutes   = 5
-      page      = true
+      page      = false
     }
   }
 }
@@ -156,6 +145,42 @@ resource "aws_cloudwatch_metric_alarm" "fleet" {
   treat_missing_data  = each.value.missing
   alarm_actions       = each.value.page ? var.page : var.ticket
   ok_actions          = each.value.page ? var.page : var.ticket
+}
+
+# Low use is only a fault while something waits for nothing but its turn; what rests, is paused or has quiet hours may wait.
+resource "aws_cloudwatch_metric_alarm" "utilisation" {
+  alarm_name          = "${var.name}-HuntazeLowUtilisation"
+  alarm_description   = "For 10 minutes less than 80 % of the tokens have been in use while messages waited for nothing but their turn. runbook: HuntazeLowUtilisation"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  datapoints_to_alarm = 10
+  evaluation_periods  = 10
+  treat_missing_data  = "notBreaching" # the utilisation is only written while messages wait
+  alarm_actions       = var.ticket
+  ok_actions          = var.ticket
+
+  metric_query {
+    id          = "low"
+    label       = "HuntazeLowUtilisation"
+    expression  = "IF(used < 80 AND turn > 0, 1, 0)"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = { used = "TokenUtilisationPercent", turn = "LongestTurnSeconds" }
+
+    content {
+      id = metric_query.key
+
+      metric {
+        namespace   = var.namespace
+        metric_name = metric_query.value
+        dimensions  = local.fleet
+        stat        = "Maximum"
+        period      = 60
+      }
+    }
+  }
 }
 
 resource "aws_cloudwatch_metric_alarm" "by_version" {
