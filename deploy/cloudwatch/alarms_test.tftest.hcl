@@ -37,8 +37,8 @@ run "one_alarm_for_each_meaning" {
         [aws_cloudwatch_metric_alarm.utilisation]
       ) : regex("runbook: (Huntaze[A-Za-z]+)$", a.alarm_description)[0]
       ]) == toset([
-      "HuntazeFleetNotObserved", "HuntazeStepsLate", "HuntazeDoubtOld", "HuntazeDeadLetters", "HuntazeTokenIdle",
-      "HuntazeAuditViolation", "HuntazeStepsFail", "HuntazeIntakeSlow", "HuntazeLimiterBypass", "HuntazeLowUtilisation",
+      "HuntazeFleetNotObserved", "HuntazeStepsLate", "HuntazeDoubtOld", "HuntazeDeadLetters", "HuntazeTurnsLate",
+      "HuntazeAuditViolation", "HuntazeStepsFail", "HuntazeIntakeLate", "HuntazeLimiterBypass", "HuntazeUtilisationLow",
     ])
     error_message = "alarms and Prometheus alerts differ"
   }
@@ -75,7 +75,7 @@ run "what_they_read" {
   assert {
     condition = (
       aws_cloudwatch_metric_alarm.queue["HuntazeDeadLetters"].dimensions["QueueName"] == "huntaze-dlq-production" &&
-      aws_cloudwatch_metric_alarm.queue["HuntazeIntakeSlow-sqs"].dimensions["QueueName"] == "huntaze-hybrid-messages-production"
+      aws_cloudwatch_metric_alarm.queue["HuntazeIntakeLate-sqs"].dimensions["QueueName"] == "huntaze-hybrid-messages-production"
     )
     error_message = "the queues' alarms read the wrong queue"
   }

@@ -35,7 +35,7 @@ locals {
       minutes    = 5
       of         = 5
       missing    = "missing" # HuntazeFleetNotObserved says so
-      page       = false
+      page       = true
     }
     HuntazeDoubtOld = {
       means      = "A message has been in doubt for more than 10 minutes: nobody knows whether it was sent, and it will not be sent again by itself."
@@ -49,7 +49,7 @@ locals {
       missing    = "missing"
       page       = false
     }
-    HuntazeTokenIdle = {
+    HuntazeTurnsLate = {
       means      = "A due message and a free token of its account have been there together for more than 30 seconds: the fleet does not keep up, or a wake-up was lost."
       metric     = "LongestTurnSeconds"
       dimensions = local.fleet
@@ -87,7 +87,7 @@ locals {
       of         = 10
       page       = false
     }
-    HuntazeIntakeSlow = {
+    HuntazeIntakeLate = {
       means      = "Messages take more than a minute, in the mean, from SQS to the database."
       query      = "SELECT MAX(IntakeDelaySeconds) FROM SCHEMA(\"${var.namespace}\", Service, Version) WHERE Service = 'huntaze'"
       comparison = "GreaterThanThreshold"
@@ -117,7 +117,7 @@ locals {
       page      = false
     }
     # The workers measure the delay of what they take; this also sees what nobody takes.
-    HuntazeIntakeSlow-sqs = {
+    HuntazeIntakeLate-sqs = {
       means     = "The oldest message in SQS is older than five minutes: no worker takes it."
       queue     = var.queue
       metric    = "ApproximateAgeOfOldestMessage"
@@ -149,8 +149,8 @@ resource "aws_cloudwatch_metric_alarm" "fleet" {
 
 # Low use is only a fault while something waits for nothing but its turn; what rests, is paused or has quiet hours may wait.
 resource "aws_cloudwatch_metric_alarm" "utilisation" {
-  alarm_name          = "${var.name}-HuntazeLowUtilisation"
-  alarm_description   = "For 10 minutes less than 80 % of the tokens have been in use while messages waited for nothing but their turn. runbook: HuntazeLowUtilisation"
+  alarm_name          = "${var.name}-HuntazeUtilisationLow"
+  alarm_description   = "For 10 minutes less than 80 % of the tokens have been in use while messages waited for nothing but their turn. runbook: HuntazeUtilisationLow"
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   datapoints_to_alarm = 10
@@ -161,7 +161,7 @@ resource "aws_cloudwatch_metric_alarm" "utilisation" {
 
   metric_query {
     id          = "low"
-    label       = "HuntazeLowUtilisation"
+    label       = "HuntazeUtilisationLow"
     expression  = "IF(used < 80 AND turn > 0, 1, 0)"
     return_data = true
   }
