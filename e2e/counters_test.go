@@ -39,7 +39,7 @@ func TestCountersAreExact(t *testing.T) {
 		t.Fatal(err)
 	}
 	front := newFront(t, f.answers.measure(f.gateway))
-	cutter, url := throughCutter(t, f.url, 150)
+	cutter, url := throughCutter(t, f.url, 100)
 	f.shortVisibility() // what was not deleted comes again soon
 	f.start(4, "DATABASE_URL="+url, "GATEWAY_URL=http://"+front.address)
 	begin, random, terminated, downs := time.Now(), newRandom(t), 0, 0
