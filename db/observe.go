@@ -123,7 +123,8 @@ func (o *Observation) readParked(ctx context.Context, tx pgx.Tx) ([]picture.Acco
 	accounts := make([]picture.Account, 0, len(users))
 	for _, user := range users {
 		a := states[user].drawn(o.Now)
-		a.Parked, a.Stopped, a.Quiet = parked[user], held.stopped[user], held.quiet[user]
+		_, quiet := held.quiet[user]
+		a.Parked, a.Stopped, a.Quiet = parked[user], held.stopped[user], quiet
 		accounts = append(accounts, a)
 	}
 	return accounts, nil
@@ -144,10 +145,13 @@ func (a *AccountState) drawn(now time.Time) picture.Account {
 }
 
 // held are the accounts that send nothing now by somebody's wish.
-type held struct{ stopped, quiet map[string]bool }
+type held struct {
+	stopped map[string]bool
+	quiet   map[string]time.Time // until when; zero: nobody can read its hours, and it waits
+}
 
 func readHeld(ctx context.Context, tx pgx.Tx, users []string, now time.Time) (held, error) {
-	h := held{stopped: map[string]bool{}, quiet: map[string]bool{}}
+	h := held{stopped: map[string]bool{}, quiet: map[string]time.Time{}}
 	var st statements
 	st.query("kill switch", into(pgx.RowTo[string], func(user string) error { h.stopped[user] = true; return nil }),
 		`SELECT u FROM unnest($1::text[]) u WHERE NOT sends_enabled(u)`, users)
@@ -155,7 +159,11 @@ func readHeld(ctx context.Context, tx pgx.Tx, users []string, now time.Time) (he
 		var user, hours string
 		_, err := pgx.ForEachRow(rows, []any{&user, &hours}, func() error {
 			quiet, err := campaign.ParseQuiet(hours)
-			h.quiet[user] = err != nil || quiet.Until(now).After(now) // hours that nobody can read hold the account up
+			if err != nil {
+				h.quiet[user] = time.Time{}
+			} else if until := quiet.Until(now); until.After(now) {
+				h.quiet[user] = until
+			}
 			return nil
 		})
 		return err

@@ -109,3 +109,27 @@ func TestOneObserves(t *testing.T) {
 		t.Fatal("who stops lets another one at once", err)
 	}
 }
+
+// TestExplainNamesQuietHoursAndCampaignsThatDoNotRun: what holds a message up is said, also where its account or its campaign
+// is the reason.
+func TestExplainNamesQuietHoursAndCampaignsThatDoNotRun(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "10/60s", "off")
+	f.park(message("night", 1), message("broken", 1), message("drafts", 1, inCampaign("spring")))
+	if _, err := f.store.SetQuietHours(f.ctx, "night", "11:00-13:00 UTC", "test"); err != nil {
+		t.Fatal(err)
+	}
+	f.exec(`INSERT INTO quiet_hours (user_id, hours, changed_at, changed_by) VALUES ('broken', 'at night', $1, 'somebody')`, start)
+	f.exec(`UPDATE campaigns SET state = 'draft' WHERE user_id = 'drafts'`)
+	for user, want := range map[string]db.Wait{
+		"night": {Kind: db.WaitsForQuiet, Until: start.Add(time.Hour)}, "broken": {Kind: db.WaitsForQuiet}, "drafts": {Kind: db.WaitsForStart, Since: start, Reason: "draft"},
+	} {
+		explained, err := f.store.Explain(f.ctx, db.Which{WorkflowID: "wf-" + user + "-1"}, 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if waits := explained.Workflows[0].Waits; len(waits) == 0 || waits[0].Kind != want.Kind || !waits[0].Until.Equal(want.Until) || waits[0].Reason != want.Reason {
+			t.Errorf("%s waits for %+v, want %+v first", user, waits, want)
+		}
+	}
+}

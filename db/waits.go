@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,26 +16,28 @@ type WaitKind string
 
 // The kinds. A message may wait for several at once.
 const (
-	WaitsForCampaign  WaitKind = "campaign"  // its campaign is paused; Reason says why
-	WaitsForClosing   WaitKind = "closing"   // its campaign was cancelled: it gets its final stage soon
-	WaitsForSwitch    WaitKind = "switch"    // the kill switch is off; Reason says who and why
-	WaitsForFleet     WaitKind = "fleet"     // the whole fleet sends nothing until Until
-	WaitsForRest      WaitKind = "rest"      // its account rests until Until
-	WaitsForProbe     WaitKind = "probe"     // after a rest its account sends one message at a time until one gets through
-	WaitsForSchedule  WaitKind = "schedule"  // not before Until
-	WaitsForRecipient WaitKind = "recipient" // the recipient's own limit, until Until
-	WaitsForRetry     WaitKind = "retry"     // the last try was not sent; the next is not before Until
-	WaitsForToken     WaitKind = "token"     // no token is free until Until
-	WaitsForTurn      WaitKind = "turn"      // a token is free, and it is looked at now, at the latest at Until
-	WaitsForProvider  WaitKind = "provider"  // its text is still to be written; Reason is the scenario that it waits for
-	WaitsForAnswer    WaitKind = "answer"    // a provider (Reason) is writing its text, until Until at the latest
-	WaitsForText      WaitKind = "text"      // its text is ready or failed, and about to be handed to it
-	WaitsForWorker    WaitKind = "worker"    // it has its tokens; a worker begins the call until Until, or they return
-	WaitsForReply     WaitKind = "reply"     // the call runs, until Until at the latest
-	WaitsForReport    WaitKind = "report"    // the call must be over, and its worker has not said how: soon in doubt
-	WaitsForLookUp    WaitKind = "look_up"   // in doubt; the gateway is asked at Until
-	WaitsForOperator  WaitKind = "operator"  // in doubt, and the gateway can't say: a person must decide
-	WaitsForRepair    WaitKind = "repair"    // no attempt is open: the reconciler puts it back
+	WaitsForCampaign  WaitKind = "campaign"    // its campaign is paused; Reason says why
+	WaitsForClosing   WaitKind = "closing"     // its campaign was cancelled: it gets its final stage soon
+	WaitsForSwitch    WaitKind = "switch"      // the kill switch is off; Reason says who and why
+	WaitsForFleet     WaitKind = "fleet"       // the whole fleet sends nothing until Until
+	WaitsForStart     WaitKind = "start"       // its campaign does not run yet, or failed; Reason is its state
+	WaitsForQuiet     WaitKind = "quiet_hours" // its account sends nothing until Until; zero: its quiet hours can't be read
+	WaitsForRest      WaitKind = "rest"        // its account rests until Until
+	WaitsForProbe     WaitKind = "probe"       // after a rest its account sends one message at a time until one gets through
+	WaitsForSchedule  WaitKind = "schedule"    // not before Until
+	WaitsForRecipient WaitKind = "recipient"   // the recipient's own limit, until Until
+	WaitsForRetry     WaitKind = "retry"       // the last try was not sent; the next is not before Until
+	WaitsForToken     WaitKind = "token"       // no token is free until Until
+	WaitsForTurn      WaitKind = "turn"        // a token is free, and it is looked at now, at the latest at Until
+	WaitsForProvider  WaitKind = "provider"    // its text is still to be written; Reason is the scenario that it waits for
+	WaitsForAnswer    WaitKind = "answer"      // a provider (Reason) is writing its text, until Until at the latest
+	WaitsForText      WaitKind = "text"        // its text is ready or failed, and about to be handed to it
+	WaitsForWorker    WaitKind = "worker"      // it has its tokens; a worker begins the call until Until, or they return
+	WaitsForReply     WaitKind = "reply"       // the call runs, until Until at the latest
+	WaitsForReport    WaitKind = "report"      // the call must be over, and its worker has not said how: soon in doubt
+	WaitsForLookUp    WaitKind = "look_up"     // in doubt; the gateway is asked at Until
+	WaitsForOperator  WaitKind = "operator"    // in doubt, and the gateway can't say: a person must decide
+	WaitsForRepair    WaitKind = "repair"      // no attempt is open: the reconciler puts it back
 )
 
 // Wait is one thing that a message waits for.
@@ -60,8 +63,9 @@ type situation struct {
 	campaign *Campaign // nil: it belongs to none
 	ahead    Count     // of a parked message that is due
 	settle   time.Duration
-	provided bool      // a worker that has a provider runs
-	switched *switched // off; nil: sends are on
+	provided bool       // a worker that has a provider runs
+	switched *switched  // off; nil: sends are on
+	quiet    *time.Time // until when the account's quiet hours last; nil: they do not
 }
 
 // waits says what a workflow waits for, the widest reason first. It is pure.
@@ -85,6 +89,9 @@ func (w Workflow) blocks(s situation) (waits []Wait) {
 	if c := s.campaign; c != nil && c.State == CampaignCancelled {
 		waits = append(waits, Wait{Kind: WaitsForClosing, Since: c.ChangedAt, Reason: c.Reason})
 	}
+	if c := s.campaign; c != nil && slices.Contains([]CampaignState{CampaignDraft, CampaignScheduled, CampaignFailed}, c.State) {
+		waits = append(waits, Wait{Kind: WaitsForStart, Since: c.ChangedAt, Reason: string(c.State)})
+	}
 	if s.switched != nil {
 		waits = append(waits, Wait{Kind: WaitsForSwitch, Since: s.switched.at, Reason: s.switched.by + ": " + s.switched.reason})
 	}
@@ -97,6 +104,9 @@ func (w Workflow) blocks(s situation) (waits []Wait) {
 func (w Workflow) queuedWaits(s situation) []Wait {
 	now := s.fleet.now
 	waits := w.blocks(s)
+	if s.quiet != nil {
+		waits = append(waits, Wait{Kind: WaitsForQuiet, Until: *s.quiet})
+	}
 	if s.account.RestUntil.After(now) {
 		waits = append(waits, Wait{Kind: WaitsForRest, Until: s.account.RestUntil, Reason: s.account.RestReason})
 	}
@@ -204,12 +214,19 @@ func readWaits(ctx context.Context, tx pgx.Tx, workflows []Workflow, f fleet, se
 	if err != nil {
 		return err
 	}
+	held, err := readHeld(ctx, tx, users, f.now)
+	if err != nil {
+		return err
+	}
 	for i := range workflows {
 		w := &workflows[i]
 		if w.State.Stage.Final() {
 			continue
 		}
 		s := situation{fleet: f, account: *accounts[w.UserID], settle: settle, provided: provided, switched: switches[w.UserID]}
+		if until, quiet := held.quiet[w.UserID]; quiet {
+			s.quiet = &until
+		}
 		if c, known := campaigns[campaignKey{w.UserID, w.CampaignID}]; known {
 			s.campaign = &c
 		}

@@ -91,7 +91,7 @@ func (a *app) printWorkflow(w db.Workflow, now time.Time) error {
 		text += wording.Written(*w.Plan)
 	}
 	fmt.Fprintln(a.out, cell(title))
-	fmt.Fprintf(a.out, "stage %s; text %s; %d of %d tries failed; clientRef %s\n\n", w.State.Stage, text, w.State.Attempts, w.State.MaxRetries, w.ID)
+	fmt.Fprintf(a.out, "stage %s; text %s; %d of %d tries failed; clientRef %s%s\n\n", w.State.Stage, text, w.State.Attempts, w.State.MaxRetries, w.ID, traceOf(w))
 	table := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
 	for _, entry := range wording.Timeline(w) {
 		fmt.Fprintf(table, "%s\t%s\t%s\n", entry.At.UTC().Format("2006-01-02 15:04:05.000"), entry.What, cell(entry.Text))
@@ -104,6 +104,14 @@ func (a *app) printWorkflow(w db.Workflow, now time.Time) error {
 		fmt.Fprintf(table, "%s\twaits\t%s\n", at, cell(waitInWords(w, wait, now)))
 	}
 	return table.Flush()
+}
+
+// traceOf is the id under which the message is found in the traces and the logs.
+func traceOf(w db.Workflow) string {
+	if w.Trace.TraceID == "" {
+		return ""
+	}
+	return "; trace " + w.Trace.TraceID
 }
 
 // The JSON of a workflow is the one of the API contract, and nothing else is in it. What explains it stands beside it.

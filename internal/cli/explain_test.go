@@ -23,7 +23,9 @@ func accepted() db.Finish {
 func TestExplainALife(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, "10/60s", "off")
-	f.take(message("creator-7", 1, func(m *workflow.Message) { m.CampaignID = "spring"; m.Content = secretText }))
+	f.take(message("creator-7", 1, func(m *workflow.Message) {
+		m.CampaignID, m.Content, m.Trace = "spring", secretText, workflow.TraceContext{TraceID: "0af7651916cd43dd8448eb211c80319c", SpanID: "b7ad6b7169203331"}
+	}))
 	f.advance(time.Second)
 	f.end("wf-1", db.Finish{Outcome: workflow.EventNotSent, Reason: "connect_failed"})
 	f.advance(5 * time.Second)
@@ -43,7 +45,7 @@ func TestExplainALife(t *testing.T) {
 	}
 	f.run("explain", "wf-1").wants(t, exitOK).prints(t, `
 wf-1: creator-7 to fan-1, priority 3, campaign spring
-stage sent; text 21 characters; 1 of 3 tries failed; clientRef ID
+stage sent; text 21 characters; 1 of 3 tries failed; clientRef ID; trace 0af7651916cd43dd8448eb211c80319c
 
 2026-03-02 12:00:00.000  received  from huntaze-hybrid-messages-production, message sqs-wf-1-fan-1
 2026-03-02 12:00:00.000  released  attempt 1: its tokens are taken

@@ -19,6 +19,13 @@ func Wait(w db.Workflow, wait db.Wait, now time.Time) string {
 		return fmt.Sprintf("sends are switched off since %s, %s", Moment(wait.Since), wait.Reason)
 	case db.WaitsForFleet:
 		return Joined("the whole fleet is frozen until "+until, wait.Reason)
+	case db.WaitsForStart:
+		return fmt.Sprintf("campaign %s does not run: it is %s since %s", w.CampaignID, wait.Reason, Moment(wait.Since))
+	case db.WaitsForQuiet:
+		if wait.Until.IsZero() {
+			return fmt.Sprintf("the quiet hours of account %s can't be read: set them again, or clear them", w.UserID)
+		}
+		return fmt.Sprintf("account %s has quiet hours until %s", w.UserID, until)
 	case db.WaitsForRest:
 		return Joined(fmt.Sprintf("account %s rests until %s", w.UserID, until), Reason(wait.Reason))
 	case db.WaitsForProbe:
