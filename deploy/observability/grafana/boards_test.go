@@ -43,12 +43,13 @@ func perMinute(series, by string) string {
 	return "60 * sum by (" + by + ") (rate(" + series + "[$__rate_interval]))"
 }
 
-// quantile is a quantile of a histogram of all processes.
+// quantile is a quantile of a histogram of all processes. Without observations it would be NaN; the comparison makes it
+// nothing.
 func quantile(q, series, by string) string {
 	if by != "" {
 		by = ", " + by
 	}
-	return "histogram_quantile(" + q + ", sum by (le" + by + ") (rate(" + series + "[$__rate_interval])))"
+	return "histogram_quantile(" + q + ", sum by (le" + by + ") (rate(" + series + "[$__rate_interval]))) >= 0"
 }
 
 func fleet() board {
@@ -237,7 +238,7 @@ func providers() board {
 		[]section{
 			{"Is it working, what is slow, who is affected", []panel{
 				stat("Breakers not closed", "Providers that are not asked, or only probed: huntaze providers says why.", "none",
-					`count(max by (provider) (huntaze_fleet_breaker{state!="closed"}) == 1) or vector(0)`).alarm(1),
+					`count(max by (provider) (huntaze_fleet_breaker{state!="closed"}) == 1) or 0 * max(huntaze_fleet_breaker)`).alarm(1).without("unknown"),
 				stat("Texts per minute", "Messages whose text became ready.", "short",
 					`60 * sum(rate(huntaze_plan_messages_total{source!="none"}[$__rate_interval]))`),
 				stat("Without a text, per minute", "Messages whose text could not be had: they fail.", "short",
