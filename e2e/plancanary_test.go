@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/huntaze/hybrid-orchestrator/internal/provider/providersim"
+	"github.com/huntaze/hybrid-orchestrator/internal/telemetry/otlptest"
 )
 
 // The canaries: words that are nowhere else, one for each place where something private comes from.
@@ -32,6 +33,9 @@ var privateColumns = map[string][]string{
 	"hybrid_workflows": {"content", "brief", "merge_fields"},
 	"texts":            {"brief", "body", "why", "recipient"},
 	"quarantine":       {"body"},
+
+	"campaigns":           {"content", "brief"},
+	"campaign_recipients": {"fields"},
 }
 
 // canaries is a fleet that is led through everything that can happen to a text, and what it has said on the way.
@@ -46,7 +50,9 @@ type canaries struct {
 // the processes wrote: logs, metrics, what the commands print, and every column but those that are made for them.
 func TestNothingPrivateIsSaid(t *testing.T) {
 	t.Parallel()
-	c := &canaries{fleet: newFleet(t, "RATE_LIMIT_ACCOUNT=off", "LOG_LEVEL=debug"), said: map[string]string{}}
+	collector := otlptest.Start()
+	t.Cleanup(collector.Close)
+	c := &canaries{fleet: newFleet(t, "RATE_LIMIT_ACCOUNT=off", "LOG_LEVEL=debug", "OTEL_EXPORTER_OTLP_ENDPOINT="+collector.URL, "OTEL_BSP_SCHEDULE_DELAY=20"), said: map[string]string{}}
 	c.sim = c.provide(providersim.Options{AzureKey: canaryAzure, OpenAIKey: canaryOpenAI, KeepPrompts: true})
 	c.settings["PROVIDER_TIMEOUT"] = "2s"
 	c.matrix("scenario: all_failed, fallback: queue, maxRetries: 0, delayMs: 1000")
@@ -58,7 +64,9 @@ func TestNothingPrivateIsSaid(t *testing.T) {
 		s := c.stages()
 		return s["sent"]+s["failed"] == c.n
 	})
+	c.api()
 	for _, p := range c.alive() {
+		_, c.said["/readyz of "+p.name] = p.get("/readyz")
 		_, c.said["/metrics of "+p.name] = p.get("/metrics")
 	}
 	c.stop()
@@ -69,6 +77,12 @@ func TestNothingPrivateIsSaid(t *testing.T) {
 	}
 	for _, m := range c.sqs.Messages(deadQueue) {
 		c.said["attributes of a dead letter"] += fmt.Sprint(m.Attributes)
+	}
+	for _, span := range collector.Spans() {
+		c.said["spans"] += fmt.Sprintf("%+v\n", span)
+	}
+	if !strings.Contains(c.said["spans"], "chat ") || !strings.Contains(c.said["spans"], "POST /v1/messages") {
+		t.Error("there are no spans of calls to be looked through")
 	}
 	c.witness()
 	var leaks []string
@@ -216,7 +230,7 @@ func (c *canaries) witness() {
 		}
 	}
 	for _, p := range c.processes {
-		for _, line := range []string{`"level":"DEBUG"`, `"msg":"step","step":"plan"`, `"msg":"worker stopped"`} {
+		for _, line := range []string{`"level":"DEBUG"`, `"msg":"step","step":"plan"`, `"msg":"intake"`, `"msg":"worker stopped"`} {
 			if !strings.Contains(c.said["log of "+p.name], line) {
 				c.t.Errorf("the log of %s has no %s", p.name, line)
 			}

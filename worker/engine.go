@@ -12,6 +12,7 @@ import (
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/provider/fallback"
+	"github.com/huntaze/hybrid-orchestrator/internal/steplog"
 	"github.com/huntaze/hybrid-orchestrator/internal/telemetry"
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
@@ -196,10 +197,14 @@ func (e *Engine) Ingest(ctx context.Context, batch []workflow.Delivery) ([]workf
 		return nil, err
 	}
 	e.afterRelease(result.Released)
+	counts := map[workflow.IntakeOutcome]int{}
 	for i, a := range result.Answers {
+		counts[a.Outcome]++
 		e.metrics.intake(batch[i], a.Outcome)
 		e.tellIntake(ctx, batch[i], a, begin)
 	}
+	e.logger.LogAttrs(ctx, slog.LevelInfo, "intake", slog.Int("received", len(batch)), slog.Int("accepted", counts[workflow.IntakeAccepted]),
+		slog.Int("duplicates", counts[workflow.IntakeDuplicate]), slog.Int("quarantined", counts[workflow.IntakeQuarantined]), steplog.Seconds(steplog.Took, time.Since(begin)))
 	return result.Answers, nil
 }
 

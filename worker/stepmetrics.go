@@ -17,10 +17,14 @@ type stepMetrics struct {
 }
 
 func newStepMetrics(r prometheus.Registerer) *stepMetrics {
-	return &stepMetrics{
+	m := &stepMetrics{
 		durations: metrics.StepDuration.NewHistogram(r), delays: metrics.StepDelay.NewHistogram(r),
 		gateway: metrics.GatewayDuration.NewHistogram(r), provider: metrics.ProviderDuration.NewHistogram(r), costs: metrics.ProviderCost.NewCounter(r),
 	}
+	for _, step := range metrics.StepDuration.Labels[0].Values {
+		m.durations.WithLabelValues(step, resultFailed) // there before it happens, so that its first increase is one
+	}
+	return m
 }
 
 func (m *stepMetrics) ran(step, result string, delay, took time.Duration) {
