@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+
+	"github.com/huntaze/hybrid-orchestrator/internal/steplog"
 )
 
 // maxJournal is the size above which the log file is begun anew at a start.
@@ -74,10 +76,17 @@ type notingHandler struct {
 }
 
 func (h notingHandler) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level >= slog.LevelWarn {
+	if r.Level >= slog.LevelWarn && !ofMessage(r) {
 		h.journal.note(r)
 	}
 	return h.Handler.Handle(ctx, r)
+}
+
+// ofMessage is true for what happened to one message, such as a fallback or a lost reply: the screen tells of it anyway.
+func ofMessage(r slog.Record) bool {
+	failed := false
+	r.Attrs(func(a slog.Attr) bool { failed = failed || a.Key == steplog.Error; return true })
+	return r.Message == "step" && !failed
 }
 
 func (h notingHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
