@@ -12,17 +12,17 @@ import (
 )
 
 const (
-	// observeParked bounds how many parked messages an observation counts by reason.
-	observeParked = 100_000
-	// observeAccounts bounds for how many accounts it looks at tokens.
-	observeAccounts = 2_000
+	// observePairs bounds at how many pairs of account and campaign an observation looks.
+	observePairs = 2_000
+	// observeEach bounds how many parked messages of a pair it reads; the others are taken to wait for the same as the last.
+	observeEach = 100
 )
 
 // Observation is the fleet at one moment, for metrics. What it reads is bounded, whatever the backlog.
 type Observation struct {
 	Summary
 	Picture           picture.Picture
-	NotCounted        int64 // parked messages beyond the bound
+	NotCounted        int64 // parked messages of pairs of account and campaign beyond the bound
 	SendsOff          bool  // the kill switch, for all accounts
 	PlanningOff       bool
 	OldestJobs        map[string]time.Duration // by River's queue: for how long the oldest available job has been due
@@ -71,47 +71,75 @@ func (s *Store) Observe(ctx context.Context) (Observation, error) {
 	return o, nil
 }
 
-// parkedSQL groups the parked messages by account, campaign and why they wait, in the order of their index. A message may
-// go since its time came, or since it was parked, whichever is later.
+// parkedSQL steps from one pair of account and campaign to the next and looks at its first parked messages, in the order in
+// which they go: what a look costs does not grow with the number that wait. A message may go since its time came, or since
+// it was parked, whichever is later.
 const parkedSQL = `
-SELECT g.user_id, g.why, g.number, g.since, coalesce(c.state NOT IN ('running', 'completed'), false), coalesce(c.changed_at, 'epoch')
-FROM (SELECT q.user_id, q.campaign_id, q.why, count(*) AS number, min(q.since) AS since
-    FROM (SELECT w.user_id, w.campaign_id, greatest(w.not_before, w.updated_at) AS since,
-            CASE WHEN w.not_before <= hybrid_clock() THEN '' WHEN w.wait_reason IN ('recipient', 'retry') THEN w.wait_reason ELSE 'schedule' END AS why
-        FROM hybrid_workflows w WHERE w.stage = 'queued' ORDER BY w.user_id, w.campaign_id, w.priority, w.not_before, w.id LIMIT $1) q
-    GROUP BY q.user_id, q.campaign_id, q.why) g
+WITH RECURSIVE pairs(user_id, campaign_id, n) AS (
+    (SELECT w.user_id, w.campaign_id, 1 FROM hybrid_workflows w WHERE w.stage = 'queued' ORDER BY w.user_id, w.campaign_id LIMIT 1)
+    UNION ALL
+    SELECT n.user_id, n.campaign_id, p.n + 1 FROM pairs p CROSS JOIN LATERAL (
+        SELECT w.user_id, w.campaign_id FROM hybrid_workflows w WHERE w.stage = 'queued' AND (w.user_id, w.campaign_id) > (p.user_id, p.campaign_id)
+        ORDER BY w.user_id, w.campaign_id LIMIT 1) n
+    WHERE p.n < $1)
+SELECT g.user_id, g.campaign_id, g.why, g.number, g.since, g.last, coalesce(c.state NOT IN ('running', 'completed'), false), coalesce(c.changed_at, 'epoch')
+FROM (SELECT p.user_id, p.campaign_id, q.why, count(*) AS number, min(q.since) AS since, max(q.position) AS last
+    FROM pairs p CROSS JOIN LATERAL (
+        SELECT f.*, row_number() OVER () AS position FROM (
+            SELECT greatest(w.not_before, w.updated_at) AS since,
+                CASE WHEN w.not_before <= hybrid_clock() THEN '' WHEN w.wait_reason IN ('recipient', 'retry') THEN w.wait_reason ELSE 'schedule' END AS why
+            FROM hybrid_workflows w WHERE w.stage = 'queued' AND w.user_id = p.user_id AND w.campaign_id = p.campaign_id
+            ORDER BY w.priority, w.not_before, w.id LIMIT $2) f) q
+    GROUP BY p.user_id, p.campaign_id, q.why) g
 LEFT JOIN LATERAL (SELECT c.state, c.changed_at FROM campaigns c WHERE c.user_id = g.user_id AND c.campaign_id = g.campaign_id LIMIT 1) c ON true
-ORDER BY g.user_id`
+ORDER BY g.user_id, g.campaign_id, g.last`
+
+// campaignQueuedSQL are the sums of the parked messages of campaigns.
+const campaignQueuedSQL = `
+SELECT k.user_id, k.campaign_id, (SELECT coalesce(sum(a.number), 0)::bigint FROM (
+        SELECT c.number FROM campaign_counts c WHERE c.user_id = k.user_id AND c.campaign_id = k.campaign_id AND c.stage = 'queued'
+        UNION ALL SELECT d.number FROM campaign_deltas d WHERE d.user_id = k.user_id AND d.campaign_id = k.campaign_id AND d.stage = 'queued') a)
+FROM unnest($1::text[], $2::text[]) AS k(user_id, campaign_id)`
+
+// parkedGroup is where the messages of a pair beyond those that were looked at are counted: with the last of these.
+type parkedGroup struct {
+	user   string
+	index  int // in the account's list
+	looked int64
+}
 
 // readParked reads the accounts that have parked messages, up to the bounds.
 func (o *Observation) readParked(ctx context.Context, tx pgx.Tx) ([]picture.Account, error) {
-	rows, err := tx.Query(ctx, parkedSQL, observeParked)
+	rows, err := tx.Query(ctx, parkedSQL, observePairs, observeEach)
 	if err != nil {
 		return nil, err
 	}
 	var users []string
-	parked := map[string][]picture.Parked{}
+	parked, looked, more := map[string][]picture.Parked{}, map[campaignKey]int64{}, map[campaignKey]parkedGroup{}
 	counted := int64(0)
-	var user string
+	var key campaignKey
 	var m picture.Parked
+	var last int64
 	var resumed time.Time
-	if _, err := pgx.ForEachRow(rows, []any{&user, &m.Why, &m.Number, &m.Since, &m.Held, &resumed}, func() error {
-		if parked[user] == nil {
-			if len(users) == observeAccounts {
-				return nil
-			}
-			users = append(users, user)
+	if _, err := pgx.ForEachRow(rows, []any{&key.userID, &key.campaignID, &m.Why, &m.Number, &m.Since, &last, &m.Held, &resumed}, func() error {
+		if parked[key.userID] == nil {
+			users = append(users, key.userID)
 		}
 		if resumed.After(m.Since) {
 			m.Since = resumed
 		}
-		parked[user] = append(parked[user], m)
+		parked[key.userID] = append(parked[key.userID], m)
 		counted += m.Number
+		if looked[key] += m.Number; looked[key] == observeEach {
+			more[key] = parkedGroup{key.userID, len(parked[key.userID]) - 1, looked[key]}
+		}
 		return nil
 	}); err != nil {
 		return nil, err
 	}
-	o.NotCounted = max(0, o.Stages["queued"].Number-counted)
+	if err := o.addBeyond(ctx, tx, parked, more, len(looked), o.Stages["queued"].Number-counted); err != nil {
+		return nil, err
+	}
 	states, err := readAccountStates(ctx, tx, users, o.Now)
 	if err != nil {
 		return nil, err
@@ -128,6 +156,46 @@ func (o *Observation) readParked(ctx context.Context, tx pgx.Tx) ([]picture.Acco
 		accounts = append(accounts, a)
 	}
 	return accounts, nil
+}
+
+// addBeyond adds the messages that were not looked at, so that all that are parked are somewhere. How many a campaign has is
+// known; what is left then is without a campaign, and shared out evenly between the accounts that have more such messages.
+func (o *Observation) addBeyond(ctx context.Context, tx pgx.Tx, parked map[string][]picture.Parked, more map[campaignKey]parkedGroup, pairs int, rest int64) error {
+	var users, campaigns []string
+	var without []parkedGroup
+	for key, group := range more {
+		if key.campaignID == "" {
+			without = append(without, group)
+			continue
+		}
+		users, campaigns = append(users, key.userID), append(campaigns, key.campaignID)
+	}
+	if len(users) > 0 {
+		rows, err := tx.Query(ctx, campaignQueuedSQL, users, campaigns)
+		if err != nil {
+			return err
+		}
+		var key campaignKey
+		var number int64
+		if _, err := pgx.ForEachRow(rows, []any{&key.userID, &key.campaignID, &number}, func() error {
+			group := more[key]
+			beyond := max(0, min(number-group.looked, rest))
+			parked[group.user][group.index].Number += beyond
+			rest -= beyond
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	if rest = max(0, rest); len(without) > 0 && pairs < observePairs {
+		for i, group := range without {
+			share := rest / int64(len(without)-i)
+			parked[group.user][group.index].Number += share
+			rest -= share
+		}
+	}
+	o.NotCounted = rest
+	return nil
 }
 
 // drawn says how many tokens the account has, of its scarcest rule.

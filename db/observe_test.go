@@ -133,3 +133,22 @@ func TestExplainNamesQuietHoursAndCampaignsThatDoNotRun(t *testing.T) {
 		}
 	}
 }
+
+// TestObserveLooksAtTheFirst: all parked messages are counted, however many, though only the first of each account and
+// campaign are looked at.
+func TestObserveLooksAtTheFirst(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "10/60s", "off")
+	f.park(messages("busy", 250)...)
+	f.park(messages("many", 170, inCampaign("spring"))...)
+	f.park(messages("paused", 130, inCampaign("summer"))...)
+	f.park(messages("other", 150)...)
+	if _, err := f.store.SetCampaignState(f.ctx, "paused", "summer", db.CampaignPaused, "test"); err != nil {
+		t.Fatal(err)
+	}
+	o := f.observe()
+	want := map[picture.Reason]int64{picture.Turn: 30, picture.Token: 250 + 170 + 150 - 30, picture.Campaign: 130}
+	if diff := cmp.Diff(want, o.Picture.Waiting); diff != "" || o.NotCounted != 0 {
+		t.Errorf("%d not counted; (-want +got) %s", o.NotCounted, diff)
+	}
+}

@@ -143,7 +143,7 @@ func TestOperatorsReadsAreBounded(t *testing.T) {
 		{"quarantine, second page", 101, func() (any, error) { return store.Quarantine(f.ctx, 5000, 100) }},
 		{"quarantined message", 100, func() (any, error) { return store.QuarantinedMessage(f.ctx, "m-77") }},
 		{"summary", 60_000, func() (any, error) { return store.Summarise(f.ctx) }},
-		{"observation", 170_000, func() (any, error) { return store.Observe(f.ctx) }},
+		{"observation", 70_000, func() (any, error) { return store.Observe(f.ctx) }},
 		// The accounts are few compared with their messages, and read as a whole.
 		{"accounts that rest", manyOther + 10, func() (any, error) { r, _, err := store.Resting(f.ctx, 100); return r, err }},
 	}

@@ -23,7 +23,7 @@ var (
 	FleetObservation = Family{"huntaze_fleet_observation_duration_seconds", Gauge, "How long that took.", Fleet, groupFleet, nil, nil}
 	FleetMessages    = Family{"huntaze_fleet_messages", Gauge, "Messages that are not over, by stage; exact.", Fleet, groupFleet, []Label{{Name: "stage", Values: stages[:4]}}, nil}
 	FleetFinished    = Family{"huntaze_fleet_finished_messages_total", Counter, "Messages that are over, by outcome, since the database was made; exact over crashes.", Fleet, groupFleet, []Label{{Name: "outcome", Values: stages[4:]}}, nil}
-	FleetWaiting     = Family{"huntaze_fleet_waiting_messages", Gauge, "Parked messages by why they wait. turn: nothing is in the way, it is being looked at. not_counted: beyond the bound up to which an observation counts.", Fleet, groupFleet,
+	FleetWaiting     = Family{"huntaze_fleet_waiting_messages", Gauge, "Parked messages by why they wait. turn: nothing is in the way, it is being looked at. Of each account and campaign the first 100 are looked at; the others count with the last of them. not_counted: those of more than 2,000 pairs of account and campaign.", Fleet, groupFleet,
 		[]Label{{Name: "reason", Values: words(Waiting, "not_counted")}}, nil}
 	FleetOldestWaiting = Family{"huntaze_fleet_oldest_waiting_seconds", Gauge, "For how long the oldest parked message has been due; 0 without one.", Fleet, groupFleet, nil, nil}
 	FleetLongestTurn   = Family{"huntaze_fleet_longest_turn_seconds", Gauge, "For how long a token has been free that a due message could have taken, at worst. More than a few seconds: the fleet does not keep up, or a wake-up was lost.", Fleet, groupFleet, nil, nil}
