@@ -8,6 +8,7 @@ import (
 
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/huntaze/hybrid-orchestrator/internal/steplog"
 	"github.com/huntaze/hybrid-orchestrator/internal/telemetry"
@@ -33,9 +34,10 @@ func (s *stepWatch) Work(ctx context.Context, job *rivertype.JobRow, work func(c
 	began := time.Now()
 	ctx, line := steplog.With(ctx, level)
 	line.Set(slog.String(steplog.Step, job.Kind))
-	if tc := telemetry.ReadCarried(job.Metadata).Trace(); tc.TraceID != "" {
-		own, _ := stepIDs(job)
-		line.Set(slog.String(steplog.TraceID, tc.TraceID), slog.String(steplog.SpanID, own.String()), slog.String(steplog.Account, tc.UserID), slog.String(steplog.ID, tc.WorkflowID))
+	read := readJob(job)
+	ctx = context.WithValue(ctx, jobReadKey{}, read)
+	if tc := read.carried.Trace(); tc.TraceID != "" {
+		line.Set(slog.String(steplog.TraceID, tc.TraceID), slog.String(steplog.SpanID, read.own.String()), slog.String(steplog.Account, tc.UserID), slog.String(steplog.ID, tc.WorkflowID))
 	}
 	delay := time.Duration(0)
 	if job.AttemptedAt != nil {
@@ -50,6 +52,28 @@ func (s *stepWatch) Work(ctx context.Context, job *rivertype.JobRow, work func(c
 	err = work(ctx)
 	panicked = false
 	return err
+}
+
+// jobRead is what both extensions need of a job, read once.
+type jobRead struct {
+	carried     telemetry.Carried
+	own, before trace.SpanID
+}
+
+type jobReadKey struct{}
+
+func readJob(job *rivertype.JobRow) *jobRead {
+	read := &jobRead{carried: telemetry.ReadCarried(job.Metadata)}
+	read.own, read.before = stepIDs(job)
+	return read
+}
+
+// jobReadOf is what was read of the job before.
+func jobReadOf(ctx context.Context, job *rivertype.JobRow) *jobRead {
+	if read, is := ctx.Value(jobReadKey{}).(*jobRead); is {
+		return read
+	}
+	return readJob(job)
 }
 
 func (s *stepWatch) tell(ctx context.Context, line *steplog.Line, job *rivertype.JobRow, result string, err error, delay, took time.Duration) {

@@ -48,8 +48,8 @@ var errPanicked = errors.New("panicked")
 
 // Work implements rivertype.WorkerMiddleware.
 func (j *jobTracing) Work(ctx context.Context, job *rivertype.JobRow, work func(context.Context) error) (err error) {
-	carried := telemetry.ReadCarried(job.Metadata)
-	tc := carried.Trace()
+	read := jobReadOf(ctx, job)
+	carried, tc := read.carried, read.carried.Trace()
 	if !j.telemetry.On() {
 		if tc.TraceID != "" {
 			ctx = telemetry.WithWorkflow(ctx, tc)
@@ -74,11 +74,10 @@ func (j *jobTracing) Work(ctx context.Context, job *rivertype.JobRow, work func(
 				j.telemetry.Wait(ctx, wait)
 			}
 		}
-		own, before := stepIDs(job)
-		if before.IsValid() {
-			bound = append(bound, j.telemetry.StepContext(tc, before))
+		if read.before.IsValid() {
+			bound = append(bound, j.telemetry.StepContext(tc, read.before))
 		}
-		ctx, span = j.telemetry.StartAs(ctx, own, name, trace.SpanKindConsumer, bound, attributes...)
+		ctx, span = j.telemetry.StartAs(ctx, read.own, name, trace.SpanKindConsumer, bound, attributes...)
 	}
 	err = errPanicked
 	defer func() { span.End(err) }()
