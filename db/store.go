@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -101,7 +102,7 @@ func (s *Store) Now(ctx context.Context) (now time.Time, err error) {
 
 // deadlockTries is how often a transaction is tried that Postgres ended for being in a circle of waits with others.
 // Everybody locks in one order, but the ledger's constraints make transactions wait for each other's new rows, too.
-const deadlockTries = 4
+const deadlockTries = 8
 
 // inTx runs do in a transaction that waits for its commit to reach the disk, whatever the database's default:
 // a send that was forgotten is a send that may be repeated. After a deadlock, which certainly undid everything, it
@@ -121,6 +122,17 @@ func (s *Store) inTx(ctx context.Context, do func(pgx.Tx) error) error {
 		if try == deadlockTries || !hasCode(err, deadlockDetected) {
 			return fmt.Errorf("transaction: %w", err)
 		}
+		stepAside(ctx, try)
+	}
+}
+
+// stepAside waits for a moment by chance, longer with each try: who runs again at once meets the same others.
+func stepAside(ctx context.Context, try int) {
+	timer := time.NewTimer(rand.N(time.Duration(try) * 20 * time.Millisecond))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
