@@ -71,17 +71,9 @@ func (s *Store) Observe(ctx context.Context) (Observation, error) {
 	return o, nil
 }
 
-// parkedSQL steps from one pair of account and campaign to the next and looks at its first parked messages, in the order in
-// which they go: what a look costs does not grow with the number that wait. A message may go since its time came, or since
+// parkedSQL looks at the first parked messages of each pair of account and campaign, in the order in which they go: what a look costs does not grow with the number that wait. A message may go since its time came, or since
 // it was parked, whichever is later.
-const parkedSQL = `
-WITH RECURSIVE pairs(user_id, campaign_id, n) AS (
-    (SELECT w.user_id, w.campaign_id, 1 FROM hybrid_workflows w WHERE w.stage = 'queued' ORDER BY w.user_id, w.campaign_id LIMIT 1)
-    UNION ALL
-    SELECT n.user_id, n.campaign_id, p.n + 1 FROM pairs p CROSS JOIN LATERAL (
-        SELECT w.user_id, w.campaign_id FROM hybrid_workflows w WHERE w.stage = 'queued' AND (w.user_id, w.campaign_id) > (p.user_id, p.campaign_id)
-        ORDER BY w.user_id, w.campaign_id LIMIT 1) n
-    WHERE p.n < $1)
+const parkedSQL = pairsSQL + `
 SELECT g.user_id, g.campaign_id, g.why, g.number, g.since, g.last, coalesce(c.state NOT IN ('running', 'completed'), false), coalesce(c.changed_at, 'epoch')
 FROM (SELECT p.user_id, p.campaign_id, q.why, count(*) AS number, min(q.since) AS since, max(q.position) AS last
     FROM pairs p CROSS JOIN LATERAL (

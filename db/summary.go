@@ -89,16 +89,18 @@ func (sum *Summary) readStages(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// oldestSQL steps through the index of parked messages from one pair of account and campaign to the next, and
-// takes the earliest of each priority.
-const oldestSQL = `
+// pairsSQL steps through the index of parked messages from one pair of account and campaign to the next, up to $1 of them.
+const pairsSQL = `
 WITH RECURSIVE pairs(user_id, campaign_id, n) AS (
     (SELECT w.user_id, w.campaign_id, 1 FROM hybrid_workflows w WHERE w.stage = 'queued' ORDER BY w.user_id, w.campaign_id LIMIT 1)
     UNION ALL
     SELECT n.user_id, n.campaign_id, p.n + 1 FROM pairs p CROSS JOIN LATERAL (
         SELECT w.user_id, w.campaign_id FROM hybrid_workflows w WHERE w.stage = 'queued' AND (w.user_id, w.campaign_id) > (p.user_id, p.campaign_id)
         ORDER BY w.user_id, w.campaign_id LIMIT 1) n
-    WHERE p.n < $1)
+    WHERE p.n < $1)`
+
+// oldestSQL takes the earliest message of each pair and priority.
+const oldestSQL = pairsSQL + `
 SELECT p.accounts, p.searched, o.user_id, o.workflow_id, o.not_before
 FROM (SELECT count(DISTINCT user_id) AS accounts, count(*) AS searched FROM pairs) p
 LEFT JOIN LATERAL (

@@ -9,10 +9,6 @@ import (
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
 )
 
-// quietHours is what a message waited for that was held back by its account's quiet hours. The other reasons are
-// kinds of waits.
-const quietHours = "quiet_hours"
-
 // waitedLeast is how long a wait must have been to be worth telling of: less is the way from one transaction to the
 // next.
 const waitedLeast = 50 * time.Millisecond
@@ -46,7 +42,7 @@ func (w winner) waited(now time.Time) []workflow.Waited {
 		until(string(WaitsForCampaign), *at)
 	}
 	until(string(WaitsForRest), w.account.restUntil)
-	until(quietHours, w.account.quiet.Until(since))
+	until(string(WaitsForQuiet), w.account.quiet.Until(since))
 	until(string(WaitsForToken), w.tokenBack)
 	until(string(WaitsForTurn), now)
 	return waits

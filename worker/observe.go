@@ -84,8 +84,8 @@ func (o *observer) run(ctx context.Context, ticks <-chan time.Time) {
 }
 
 // look observes the fleet if it is this process that does.
-func (o *observer) look(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, observeEvery)
+func (o *observer) look(lifetime context.Context) {
+	ctx, cancel := context.WithTimeout(lifetime, observeEvery)
 	defer cancel()
 	is, err := o.store.BeObserver(ctx, o.name, observerLease)
 	if err == nil && !is {
@@ -98,26 +98,23 @@ func (o *observer) look(ctx context.Context) {
 		seen, err = o.store.Observe(ctx)
 	}
 	if err != nil {
-		if ctx.Err() == nil {
+		if lifetime.Err() == nil {
 			o.logger.Warn("the fleet could not be observed", "error", err)
 		}
 		return // what was seen last is shown until it is too old
 	}
-	o.keep(&observation{Observation: seen, at: began, took: o.now().Sub(began), depths: o.depths(ctx)})
+	o.keep(&observation{Observation: seen, at: began, took: o.now().Sub(began), depths: o.depths(ctx, lifetime)})
 }
 
-func (o *observer) depths(ctx context.Context) map[string]queue.Depth {
+func (o *observer) depths(ctx, lifetime context.Context) map[string]queue.Depth {
 	depths := map[string]queue.Depth{}
 	for _, q := range o.queues {
 		depth, err := queue.DepthOf(ctx, o.sqs, q.name)
-		if err != nil && ctx.Err() != nil {
-			return depths
-		}
-		if err != nil {
+		if err == nil {
+			depths[q.role] = depth
+		} else if lifetime.Err() == nil {
 			o.logger.Warn("a queue's depth is not known", "queue", q.name, "error", err)
-			continue
 		}
-		depths[q.role] = depth
 	}
 	return depths
 }
