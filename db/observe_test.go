@@ -152,3 +152,20 @@ func TestObserveLooksAtTheFirst(t *testing.T) {
 		t.Errorf("%d not counted; (-want +got) %s", o.NotCounted, diff)
 	}
 }
+
+// TestTurnBeginsWhenTheCampaignGoesOn: a message of a campaign that was paused has its turn since that goes on.
+func TestTurnBeginsWhenTheCampaignGoesOn(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "10/60s", "off")
+	f.park(message("creator", 1, inCampaign("spring")))
+	for minute, state := range []db.CampaignState{db.CampaignPaused, db.CampaignRunning} {
+		f.FreezeClock(t, start.Add(time.Duration(minute)*time.Minute))
+		if _, err := f.store.SetCampaignState(f.ctx, "creator", "spring", state, "test"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.FreezeClock(t, start.Add(62*time.Second))
+	if p := f.observe().Picture; p.Waiting[picture.Turn] != 1 || p.LongestTurn != 2*time.Second {
+		t.Errorf("2 s after it went on: %+v", p)
+	}
+}
