@@ -15,8 +15,11 @@ import (
 // server's statistics, and a failover begins a timeline: an answer is believed only if there was neither. Otherwise the
 // outcome stays unknown, as if nobody had asked.
 
-// fateWithin is for how long Postgres is asked. Whoever waits is told of an error then: a database that is away must be noticed.
-const fateWithin = 3 * time.Second
+const (
+	// fateWithin is for how long Postgres is asked. Whoever waits is told of an error then: a database that is away must be noticed.
+	fateWithin = 10 * time.Second
+	fatePause  = 500 * time.Millisecond // the longest between two tries
+)
 
 // fate is what is needed to ask for the outcome of a transaction.
 type fate struct {
@@ -37,13 +40,10 @@ func (s *Store) committed(ctx context.Context, f fate) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, fateWithin)
 	defer cancel()
-	for pause := 5 * time.Millisecond; ; pause *= 2 {
-		var sure bool
-		var status string
-		err := s.pool.QueryRow(ctx, `SELECT coalesce(b.stats_reset = $2, false) AND f.system_identifier = s.system_identifier AND f.timeline = current_timeline(),
-			coalesce(pg_xact_status($1::text::xid8), '') FROM pg_stat_bgwriter b, pg_control_system() s, fleet_state f`, *f.transaction, f.statistics).Scan(&sure, &status)
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, fatePause) {
+		status, err := s.ask(ctx, f)
 		if err == nil && status != "in progress" || Refused(err) {
-			return err == nil && sure && status == "committed"
+			return err == nil && status == "committed"
 		}
 		// The server is away, or has not noticed yet that the connection is.
 		select {
@@ -52,4 +52,18 @@ func (s *Store) committed(ctx context.Context, f fate) bool {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// ask returns what became of the transaction; empty: that can't be known. It has a connection of its own: when the database has so much
+// to do that commits are lost, all others of the pool may be waiting for locks.
+func (s *Store) ask(ctx context.Context, f fate) (status string, err error) {
+	connection, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = connection.Close(context.WithoutCancel(ctx)) }()
+	err = connection.QueryRow(ctx, `SELECT CASE WHEN b.stats_reset = $2 AND f.system_identifier = s.system_identifier AND f.timeline = current_timeline()
+			THEN coalesce(pg_xact_status($1::text::xid8), '') ELSE '' END
+		FROM pg_stat_bgwriter b, pg_control_system() s, fleet_state f`, *f.transaction, f.statistics).Scan(&status)
+	return status, err
 }

@@ -1,7 +1,10 @@
 package db_test
 
 import (
+	"runtime"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/devstack/localpg"
@@ -35,6 +38,39 @@ func TestAnswerOfALostCommitIsTheTruth(t *testing.T) {
 	}
 	if hit := connection.hit.Load(); hit != 3 {
 		t.Errorf("%d commits were broken", hit)
+	}
+}
+
+// Nobody is told of an error because all other connections are waiting for something.
+func TestFateIsAskedBesideABusyPool(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "10/60s", "off")
+	pool, connection := faultyPool(t, f.pool)
+	var busy errgroup.Group
+	done := make(chan struct{})
+	connection.then = func() {
+		for range pool.Config().MaxConns { // the last one gets the place of the connection that is being lost
+			busy.Go(func() error {
+				connection, err := pool.Acquire(t.Context())
+				if err != nil {
+					return err
+				}
+				<-done
+				connection.Release()
+				return nil
+			})
+		}
+		for pool.Stat().AcquiredConns() < pool.Config().MaxConns {
+			runtime.Gosched()
+		}
+	}
+	connection.next.Store(int32(lostAfter))
+	if _, err := db.NewStore(pool, f.jobs, f.config).Ingest(f.ctx, messages("creator", 5), false); err != nil {
+		t.Error(err)
+	}
+	close(done)
+	if err := busy.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -107,6 +107,7 @@ func TestManyAtOnce(t *testing.T) {
 	const accounts, each, sessions, rounds = 12, 40, 8, 200
 	const window = 150 * time.Millisecond
 	f := newFleet(t, "3/150ms", "1/150ms")
+	f.withoutLeases()
 	f.SetClock(t, 0)
 	f.config.Timing = db.Timing{Reservation: 5 * time.Second, CallTimeout: 2 * time.Second, Settle: time.Second}
 	circles := f.countDeadlocks()

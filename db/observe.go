@@ -30,23 +30,6 @@ type Observation struct {
 	Targets           Targets
 }
 
-// BeObserver makes this process the one that observes the fleet for the given time, unless another one is.
-func (s *Store) BeObserver(ctx context.Context, worker string, lease time.Duration) (is bool, err error) {
-	tag, err := s.pool.Exec(ctx, `UPDATE fleet_observer SET worker = $1, until = hybrid_clock() + $2::interval WHERE worker = $1 OR until < hybrid_clock()`, worker, lease)
-	if err != nil {
-		return false, fmt.Errorf("observer: %w", err)
-	}
-	return tag.RowsAffected() == 1, nil
-}
-
-// EndObserver lets another process observe the fleet at once.
-func (s *Store) EndObserver(ctx context.Context, worker string) error {
-	if _, err := s.pool.Exec(ctx, `UPDATE fleet_observer SET until = 'epoch' WHERE worker = $1`, worker); err != nil {
-		return fmt.Errorf("observer: %w", err)
-	}
-	return nil
-}
-
 // Observe looks at the fleet as a whole.
 func (s *Store) Observe(ctx context.Context) (Observation, error) {
 	var o Observation

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/huntaze/hybrid-orchestrator/internal/workflow"
@@ -32,11 +33,22 @@ const (
 	// abandonedAfter is how long after its deadline a call is taken for lost: its worker may be slow to
 	// report, and a report is better than a doubt.
 	abandonedAfter = 15 * time.Second
+	// reconcileLease is how long others wait for a pass that says nothing: for one whose process died, or for a step that
+	// hangs. It is renewed before each step.
+	reconcileLease = 10 * time.Second
+	letGoWithin    = 2 * time.Second
 )
 
-// Reconcile finds what a crash left behind and puts it back on its way. It is safe to run at any time and by
-// several processes at once.
+// Reconcile finds what a crash left behind and puts it back on its way. It is safe to run at any time. While
+// another pass is under way anywhere it does nothing: passes that are slow because the database has much to do would gather,
+// lock the same rows, take all connections, and make it slower.
 func (s *Store) Reconcile(ctx context.Context) (r Reconciled, err error) {
+	pass := uuid.NewString()
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), letGoWithin)
+		defer cancel()
+		_ = s.letGo(ctx, leaseReconcile, pass) // it ends by itself
+	}()
 	for _, step := range []struct {
 		name string
 		do   func(context.Context, *Reconciled) error
@@ -45,6 +57,11 @@ func (s *Store) Reconcile(ctx context.Context) (r Reconciled, err error) {
 		{"orphans", s.requeueOrphans}, {"lost plans", s.replanLost}, {"cancelled campaigns", s.closeCancelled}, {"lost expansions", s.expandLost}, {"expired messages", s.closeExpired}, {"completed campaigns", s.completeCampaigns}, {"counts", s.sumCounts}, {"tokens", s.syncTokens},
 		{"unwoken accounts", s.wakeUnwoken}, {"old rows", s.prune},
 	} {
+		held, leaseErr := s.hold(ctx, leaseReconcile, pass, reconcileLease)
+		if leaseErr == nil && !held {
+			return r, err
+		}
+		err = errors.Join(err, leaseErr)
 		// One that fails must not keep the others from their work: a limiter that is down is no reason not to
 		// settle what a crash left behind.
 		if stepErr := step.do(ctx, &r); stepErr != nil {

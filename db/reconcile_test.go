@@ -249,10 +249,44 @@ func TestReconcileHealthy(t *testing.T) {
 	}
 }
 
+// withoutLeases lets passes run at once, as when one is so slow that another one takes its lease.
+func (f *fleet) withoutLeases() {
+	f.exec(`CREATE FUNCTION end_lease() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.until := 'epoch'; RETURN NEW; END $$;
+		CREATE TRIGGER end_lease BEFORE UPDATE ON fleet_leases FOR EACH ROW EXECUTE FUNCTION end_lease()`)
+}
+
+// TestOneReconciles: a pass does nothing while another one is under way, takes over when that says no more, and lets the next one
+// at once when it has ended.
+func TestOneReconciles(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "10/60s", "off")
+	releaseFive(f)
+	f.AdvanceClock(t, time.Hour)
+	f.exec(`UPDATE fleet_leases SET holder = 'another', until = hybrid_clock() + interval '10 seconds' WHERE task = 'reconcile'`)
+	if done := f.reconcile(); done != (db.Reconciled{}) {
+		t.Errorf("beside another pass: %+v", done)
+	}
+	f.AdvanceClock(t, 11*time.Second)
+	if done := f.reconcile(); done.Expired != 5 {
+		t.Errorf("after the other pass went silent: %+v", done)
+	}
+	f.release("creator")
+	f.AdvanceClock(t, time.Hour)
+	f.FreezeClock(t, f.Clock(t))
+	for range 2 {
+		if done := f.reconcile(); done.Expired != 5 {
+			t.Errorf("after a pass: %+v", done)
+		}
+		f.release("creator")
+		f.exec(`UPDATE send_attempts SET reservation_ends = hybrid_clock() - interval '1 minute' WHERE state = 'reserved'`)
+	}
+}
+
 // TestReconcileAtOnce: several reconcilers run at once, beside releases, calls and each other.
 func TestReconcileAtOnce(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, "10/60s", "1/60s")
+	f.withoutLeases()
 	var batch []workflow.Delivery
 	for n := range 200 {
 		batch = append(batch, message(fmt.Sprintf("account-%d", n%10), n, inCampaign(fmt.Sprintf("campaign-%d", n%4))))

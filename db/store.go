@@ -11,7 +11,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"time"
 
 	"github.com/google/uuid"
@@ -216,6 +218,15 @@ func Refused(err error) bool {
 		return false
 	}
 	return true
+}
+
+// Interrupted says whether an error tells of the connection, the server or other transactions, and nothing of the
+// statement: the same may succeed the next time.
+func Interrupted(err error) bool {
+	var pg *pgconn.PgError
+	var network net.Error
+	return errors.As(err, &pg) && !Refused(err) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, pgconn.ErrConnClosed) ||
+		errors.As(err, &network) || pgconn.SafeToRetry(err)
 }
 
 // querier is a pool or a transaction.

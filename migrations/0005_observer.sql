@@ -36,10 +36,11 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- The process that observes the fleet, until when. It says so again and again; when it stops another one takes over.
-CREATE TABLE fleet_observer (
-    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
-    worker    text NOT NULL DEFAULT '',
-    until     timestamptz NOT NULL DEFAULT 'epoch'
+-- What one process at a time does for the fleet, who does it, until when. Whoever holds a lease extends it; when it stops, another takes
+-- over.
+CREATE TABLE fleet_leases (
+    task   text PRIMARY KEY,
+    holder text NOT NULL DEFAULT '',
+    until  timestamptz NOT NULL DEFAULT 'epoch'
 ) WITH (fillfactor = 50);
-INSERT INTO fleet_observer DEFAULT VALUES;
+INSERT INTO fleet_leases (task) VALUES ('observe'), ('reconcile');

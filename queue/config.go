@@ -12,7 +12,8 @@ import (
 type Store interface {
 	// Ingest records all of the batch in one transaction and answers delivery by delivery, in the order of the
 	// batch. A delivery with a Problem is quarantined. An error means that nothing was written, or that it is
-	// unknown because the commit's answer was lost: the same deliveries then come again, which must be harmless.
+	// unknown because the commit's answer was lost: the same deliveries then come again, which must be harmless. One
+	// with a method `Interrupted() bool` that returns true is about none of the deliveries, such as a lost connection.
 	Ingest(ctx context.Context, batch []workflow.Delivery) ([]workflow.Intake, error)
 
 	// Ping returns nil only if an Ingest could succeed now: the database is there and can be written to. After

@@ -63,7 +63,12 @@ type round struct {
 	pause   string  // why polls must stop; "" if they need not
 	cause   error   // the last error
 	blocked map[string]bool
+
+	interruptions int
 }
+
+// interruptionsMost is how often a round goes on after an interruption before it waits for the store to be well again.
+const interruptionsMost = 3
 
 func (b *Bridge) newRound() *round { return &round{b: b, blocked: map[string]bool{}} }
 
@@ -90,6 +95,13 @@ func (r *round) run(items []*item) {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) || !r.b.storeAnswers():
 		// Too slow is down: to halve the batch would only ask more of a store that is busy.
+		r.pause = reasonDown
+		r.untried = append(r.untried, items...)
+	case interrupted(err):
+		if r.interruptions++; r.interruptions <= interruptionsMost {
+			r.run(items)
+			return
+		}
 		r.pause = reasonDown
 		r.untried = append(r.untried, items...)
 	case len(items) > 1:
@@ -132,6 +144,13 @@ func (r *round) try(items []*item) error {
 // leftBehind is the error of a store that took some of a batch, and says which others stay on their queue: those that
 // another system has to take, which does not answer. It is neither down nor are the messages at fault.
 type leftBehind interface{ Left() map[int]error }
+
+// interrupted says whether an error tells of itself that no message is to blame: a connection that was lost, a conflict with
+// another transaction. Nobody looks for one, and none uses up a receive for it.
+func interrupted(err error) bool {
+	var told interface{ Interrupted() bool }
+	return errors.As(err, &told) && told.Interrupted()
+}
 
 // errTaken says that what was taken of a batch is noted already.
 var errTaken = errors.New("taken in part")

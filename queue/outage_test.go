@@ -101,6 +101,25 @@ func TestAmbiguousCommit(t *testing.T) {
 	}
 }
 
+// A message that was alone when its connections were ended is not taken for one that the store refuses, however often
+// that happens: it uses up none of its receives.
+func TestInterruptionsUseUpNoReceives(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ times, pauses int }{{3, 0}, {9, 2}} {
+		t.Run(fmt.Sprint(c.times), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.store.set(func(s *store) { s.terminated = c.times })
+			w.sendBodies(1)
+			b := w.start(nil)
+			w.eventually(time.Second, "the queue to be empty", w.drained)
+			if stats := b.Stats(); w.store.count() != 1 || w.store.mostSeen != 1 || stats.GivenBack != 0 || stats.IngestFailures != int64(c.times) || stats.Pauses != int64(c.pauses) {
+				t.Errorf("%d workflows, most receives %d, stats %+v", w.store.count(), w.store.mostSeen, stats)
+			}
+		})
+	}
+}
+
 // A message that the store refuses, though it is up, does not fail its neighbours. It comes again after a
 // while, and SQS moves it to the dead-letter queue in the end.
 func TestPoisonDoesNotFailItsNeighbours(t *testing.T) {

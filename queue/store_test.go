@@ -20,6 +20,7 @@ type store struct {
 	mu         sync.Mutex
 	down       bool                         // Ingest and Ping fail
 	ambiguous  int                          // so many Ingests commit, but fail
+	terminated int                          // so many Ingests are ended by the server, which answers
 	deaf       bool                         // with ambiguous: Ping fails for once after it
 	refuse     func(workflow.Delivery) bool // Ingest of a batch with such a delivery fails, Ping does not
 	unknown    func(workflow.Delivery) bool // such a delivery is quarantined by the store itself
@@ -91,6 +92,10 @@ func (s *store) Ingest(ctx context.Context, batch []workflow.Delivery) ([]workfl
 	if s.down {
 		return nil, errDown
 	}
+	if s.terminated > 0 {
+		s.terminated--
+		return nil, interruption{errors.New("terminating connection due to administrator command")}
+	}
 	for _, d := range batch {
 		if s.refuse != nil && s.refuse(d) {
 			return nil, errors.New("violates check constraint")
@@ -121,6 +126,10 @@ func (s *store) Ingest(ctx context.Context, batch []workflow.Delivery) ([]workfl
 	}
 	return intakes, nil
 }
+
+type interruption struct{ error }
+
+func (interruption) Interrupted() bool { return true }
 
 // hooks is an API that tells, changes or refuses what passes through it.
 type hooks struct {

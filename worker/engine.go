@@ -193,6 +193,9 @@ func (e *Engine) Ingest(ctx context.Context, batch []workflow.Delivery) ([]workf
 	}
 	e.metrics.transaction("ingest", len(batch), begin, err)
 	span.End(err)
+	if db.Interrupted(err) {
+		return nil, interrupted{err}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -207,6 +210,12 @@ func (e *Engine) Ingest(ctx context.Context, batch []workflow.Delivery) ([]workf
 		slog.Int("duplicates", counts[workflow.IntakeDuplicate]), slog.Int("quarantined", counts[workflow.IntakeQuarantined]), steplog.Seconds(steplog.Took, time.Since(begin)))
 	return result.Answers, nil
 }
+
+// interrupted tells the bridge that no message is to blame.
+type interrupted struct{ error }
+
+func (i interrupted) Unwrap() error   { return i.error }
+func (interrupted) Interrupted() bool { return true }
 
 // Expand implements jobs.Expander.
 func (e *Engine) Expand(ctx context.Context, campaign uuid.UUID, step int) (db.Expanded, error) {
