@@ -92,12 +92,8 @@ func (o *oracle) checkWindows(scope limit.Scope, key, policyOf string) {
 		if i > 0 && all[i-1].rules[policyOf].Equal(from.rules[policyOf]) {
 			continue // part of a longer stretch
 		}
-		for i, rule := range from.rules[policyOf] {
-			// A message that was on its way when the account got its rule has no token of it.
-			counted := slices.DeleteFunc(slices.Clone(own), func(a arrival) bool {
-				return scope == limit.ScopeAccount && a.released.Before(from.at) && len(a.attempt.slots) <= i
-			})
-			o.checkRule(fmt.Sprintf("%s %s", scope, key), rule, counted, from.at, to)
+		for _, rule := range from.rules[policyOf] {
+			o.checkRule(fmt.Sprintf("%s %s", scope, key), rule, own, from.at, to)
 		}
 	}
 }

@@ -160,10 +160,17 @@ func (s *Store) changePolicy(ctx context.Context, scope limit.Scope, userID stri
 				return fmt.Errorf("bookings of recipients: %w", err)
 			}
 		}
-		if changed := otherLengths(before, after); len(changed) > 0 {
-			return s.adjustHolds(ctx, tx, after, userID, changed)
+		changed := otherLengths(before, after)
+		adopted, err := s.adoptOpen(ctx, tx, after, userID)
+		if err != nil {
+			return err
 		}
-		return nil
+		if changed = append(changed, adopted.given...); len(changed) > 0 {
+			if err := s.adjustHolds(ctx, tx, after, userID, changed); err != nil {
+				return err
+			}
+		}
+		return adopted.tellBuckets(ctx, tx, scope)
 	})
 	if err != nil || scope != limit.ScopeRecipient {
 		return err

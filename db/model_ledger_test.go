@@ -1,6 +1,7 @@
 package db_test
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -185,12 +186,13 @@ func (m *model) setLimit(scope limit.Scope, userID string, rules limit.Rules, ne
 			one.state.NotBefore, one.state.WaitReason = m.now, workflow.WaitNone
 		}
 	}
+	adopted := m.adopt(scope, userID)
 	for _, h := range m.holds {
 		policy := m.policy(h.scope, h.attempt.message.key.UserID)
 		if h.scope != scope || userID != "" && h.attempt.message.key.UserID != userID || !h.upper.After(m.now) || h.rule >= len(policy.rules) {
 			continue
 		}
-		old, length := before[h], policy.rules[h.rule].Window+policy.guard
+		old, length := before[h], policy.rules[h.rule].Window+policy.guard // none before: just adopted
 		if h.rule < len(old.rules) && old.rules[h.rule].Window == policy.rules[h.rule].Window && old.guard == policy.guard {
 			continue // it is held for the time that it should be
 		}
@@ -200,9 +202,49 @@ func (m *model) setLimit(scope limit.Scope, userID string, rules limit.Rules, ne
 		case h.attempt.state == "withdrawn":
 			h.upper = latest(h.lower, h.attempt.endedAt)
 		default:
-			h.upper = m.callEnd(h.attempt).Add(length)
+			h.upper = latest(h.lower, m.callEnd(h.attempt).Add(length))
 		}
 	}
+	for user := range adopted {
+		m.sync(user, nil)
+	}
+}
+
+// adopt gives what is on its way the lowest free token of each rule that it was released without. It returns the accounts
+// whose tokens these are.
+func (m *model) adopt(scope limit.Scope, userID string) map[string]bool {
+	var open []*modelAttempt
+	for _, a := range m.attempts {
+		if (a.state == "reserved" || a.state == "in_flight" || a.state == "unknown") && (userID == "" || userID == a.message.key.UserID) {
+			open = append(open, a)
+		}
+	}
+	slices.SortFunc(open, func(a, b *modelAttempt) int {
+		return cmp.Or(slices.Compare(a.Workflow[:], b.Workflow[:]), cmp.Compare(a.Sequence, b.Sequence))
+	})
+	users := map[string]bool{}
+	for _, a := range open {
+		key, user := a.message.key.RecipientID, a.message.key.UserID
+		if scope == limit.ScopeAccount {
+			key = user
+		}
+		for rule, r := range m.policy(scope, user).rules {
+			has := slices.ContainsFunc(m.holds, func(h *modelHold) bool { return h.attempt == a && h.scope == scope && h.rule == rule })
+			if has || scope == limit.ScopeAccount && len(a.slots) > rule {
+				continue
+			}
+			slot := 0
+			for slices.ContainsFunc(m.held(scope, key), func(h *modelHold) bool { return h.rule == rule && h.slot == slot }) {
+				slot++
+			}
+			m.holds = append(m.holds, &modelHold{attempt: a, scope: scope, key: key, rule: rule, slot: slot, lower: m.now, upper: m.now.Add(hold + r.Window)})
+			if scope == limit.ScopeAccount {
+				a.slots = append(a.slots, slot)
+				users[user] = true
+			}
+		}
+	}
+	return users
 }
 
 // reconcile is what the reconciler does to a fleet whose only fault is that workers were lost.
