@@ -39,9 +39,6 @@ type adoption struct {
 // window, together with what the rule lets go. There may be more of it than the rule allows; then nothing goes until
 // the surplus has returned. The holds that it adds are as long as they can be; adjustHolds gives them their time.
 func (s *Store) adoptOpen(ctx context.Context, tx pgx.Tx, policy LimitPolicy, userID string) (adoption, error) {
-	if len(policy.Rules) == 0 {
-		return adoption{}, nil
-	}
 	calls, err := lockOpenAttempts(ctx, tx, policy, userID)
 	if err != nil || len(calls) == 0 {
 		return adoption{}, err

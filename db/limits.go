@@ -161,9 +161,11 @@ func (s *Store) changePolicy(ctx context.Context, scope limit.Scope, userID stri
 			}
 		}
 		changed := otherLengths(before, after)
-		adopted, err := s.adoptOpen(ctx, tx, after, userID)
-		if err != nil {
-			return err
+		var adopted adoption
+		if len(after.Rules) > len(before.Rules) {
+			if adopted, err = s.adoptOpen(ctx, tx, after, userID); err != nil {
+				return err
+			}
 		}
 		if changed = append(changed, adopted.given...); len(changed) > 0 {
 			if err := s.adjustHolds(ctx, tx, after, userID, changed); err != nil {
