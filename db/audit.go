@@ -31,7 +31,7 @@ type AuditRequest struct {
 // operator changed them is only perhaps wrong. A recipient whom several accounts send to by different rules is
 // judged by the largest capacity and the shortest window of them.
 func (s *Store) Audit(ctx context.Context, request AuditRequest) (*audit.Report, error) {
-	a := auditing{request: request, report: audit.NewReport(request.Most), settle: s.config.Timing.Settle}
+	a := auditing{request: request, report: audit.NewReport(request.Most), timing: s.config.Timing}
 	err := s.readTx(ctx, func(tx pgx.Tx) error {
 		for _, step := range []struct {
 			name string
@@ -53,7 +53,7 @@ func (s *Store) Audit(ctx context.Context, request AuditRequest) (*audit.Report,
 type auditing struct {
 	request AuditRequest
 	report  *audit.Report
-	settle  time.Duration
+	timing  Timing
 	since   time.Time // never zero
 	rules   auditRules
 }

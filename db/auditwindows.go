@@ -25,6 +25,7 @@ FROM (
         a.state IN ('accepted', 'rejected') AS certain
     FROM send_attempts a
     WHERE a.state IN ('accepted', 'rejected', 'unknown', 'in_flight')
+      AND coalesce(a.ended_at, a.reserved_at) >= @from::timestamptz - @reservation::interval
       AND coalesce(a.started_at, a.reserved_at) >= @from::timestamptz AND coalesce(a.started_at, a.reserved_at) <= @until::timestamptz) c
 ORDER BY c.key, c.began`
 
@@ -36,8 +37,8 @@ type auditedCall struct {
 
 // eachCall streams the calls of one account or recipient after the other.
 func (a *auditing) eachCall(ctx context.Context, tx pgx.Tx, column string, window time.Duration, do func(*auditedCall)) error {
-	rows, err := tx.Query(ctx, fmt.Sprintf(auditCallsSQL, column), pgx.NamedArgs{"now": a.report.At, "settle": a.settle,
-		"from": a.since.Add(-window - a.settle - auditLookBack), "until": a.report.Until})
+	rows, err := tx.Query(ctx, fmt.Sprintf(auditCallsSQL, column), pgx.NamedArgs{"now": a.report.At, "settle": a.timing.Settle, "reservation": a.timing.Reservation,
+		"from": a.since.Add(-window - a.timing.Settle - auditLookBack), "until": a.report.Until})
 	if err != nil {
 		return err
 	}
