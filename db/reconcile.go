@@ -34,7 +34,7 @@ const (
 	// report, and a report is better than a doubt.
 	abandonedAfter = 15 * time.Second
 	// reconcileLease is how long others wait for a pass that says nothing: for one whose process died, or for a step that
-	// hangs. It is renewed before each step.
+	// hangs. It is renewed between steps.
 	reconcileLease = 10 * time.Second
 	letGoWithin    = 2 * time.Second
 )
@@ -43,7 +43,7 @@ const (
 // another pass is under way anywhere it does nothing: passes that are slow because the database has much to do would gather,
 // lock the same rows, take all connections, and make it slower.
 func (s *Store) Reconcile(ctx context.Context) (r Reconciled, err error) {
-	pass := uuid.NewString()
+	pass, renewed := uuid.NewString(), time.Time{}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), letGoWithin)
 		defer cancel()
@@ -57,11 +57,13 @@ func (s *Store) Reconcile(ctx context.Context) (r Reconciled, err error) {
 		{"orphans", s.requeueOrphans}, {"lost plans", s.replanLost}, {"cancelled campaigns", s.closeCancelled}, {"lost expansions", s.expandLost}, {"expired messages", s.closeExpired}, {"completed campaigns", s.completeCampaigns}, {"counts", s.sumCounts}, {"tokens", s.syncTokens},
 		{"unwoken accounts", s.wakeUnwoken}, {"old rows", s.prune},
 	} {
-		held, leaseErr := s.hold(ctx, leaseReconcile, pass, reconcileLease)
-		if leaseErr == nil && !held {
-			return r, err
+		if time.Since(renewed) > reconcileLease/3 {
+			held, leaseErr := s.hold(ctx, leaseReconcile, pass, reconcileLease)
+			if leaseErr == nil && !held {
+				return r, err
+			}
+			renewed, err = time.Now(), errors.Join(err, leaseErr)
 		}
-		err = errors.Join(err, leaseErr)
 		// One that fails must not keep the others from their work: a limiter that is down is no reason not to
 		// settle what a crash left behind.
 		if stepErr := step.do(ctx, &r); stepErr != nil {
