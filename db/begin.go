@@ -76,8 +76,10 @@ func (s *Store) Begin(ctx context.Context, attempts []Attempt) ([]Start, error) 
 		st.exec("kill switch", "SELECT hold_sends_switch()") // before it is read: a change waits for the calls that start, and they for it
 		st.exec("campaigns", lockCampaignsSQL, ids)
 		st.query("begin", func(rows pgx.Rows) error { return collectStarts(rows, index, starts) }, beginSQL, ids, sequences, s.config.Worker, s.config.Timing.CallTimeout)
-		st.query("refused", func(rows pgx.Rows) error { return collectRefused(rows, index, starts) }, refusedSQL, ids, sequences)
-		return st.run(ctx, tx)
+		if err := st.run(ctx, tx); err != nil {
+			return err
+		}
+		return readRefused(ctx, tx, ids, sequences, index, starts)
 	})
 	return starts, err
 }
@@ -138,6 +140,23 @@ JOIN send_attempts a ON a.workflow = r.workflow AND a.sequence = r.sequence AND 
 JOIN hybrid_workflows w ON w.id = r.workflow
 LEFT JOIN LATERAL (SELECT c.state FROM campaigns c WHERE c.user_id = w.user_id AND c.campaign_id = w.campaign_id LIMIT 1) c ON true
 CROSS JOIN fleet_state f`
+
+// readRefused finds out why attempts were not begun. Mostly there are none.
+func readRefused(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, sequences []int32, index map[Attempt]int, starts []Start) error {
+	var leftIDs []uuid.UUID
+	var leftSequences []int32
+	for i, id := range ids {
+		if starts[index[Attempt{id, int(sequences[i])}]].Verdict != VerdictGo {
+			leftIDs, leftSequences = append(leftIDs, id), append(leftSequences, sequences[i])
+		}
+	}
+	if len(leftIDs) == 0 {
+		return nil
+	}
+	var st statements
+	st.query("refused", func(rows pgx.Rows) error { return collectRefused(rows, index, starts) }, refusedSQL, leftIDs, leftSequences)
+	return st.run(ctx, tx)
+}
 
 func collectRefused(rows pgx.Rows, index map[Attempt]int, starts []Start) error {
 	var a Attempt

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -24,7 +23,7 @@ type Telemetry struct {
 	sampling sampling
 	now      func() time.Time
 	abandon  context.CancelFunc // of what is being exported
-	dropped  *atomic.Int64
+	counts   *counts
 }
 
 // Options are what a process says of itself. The environment's own words (OTEL_SERVICE_NAME,
@@ -69,12 +68,13 @@ func Setup(environ map[string]string, o Options) (*Telemetry, error) {
 		attribute.String("service.name", s.service), attribute.String("service.version", o.Version), attribute.String("service.instance.id", o.Instance),
 		attribute.String("telemetry.sdk.name", "opentelemetry"), attribute.String("telemetry.sdk.language", "go"),
 	}, s.resource...)
-	dropped := &atomic.Int64{}
-	batches := sdktrace.NewBatchSpanProcessor(&quiet{SpanExporter: exporter, logger: o.Logger, now: o.Now, alive: alive, all: dropped},
-		sdktrace.WithMaxQueueSize(s.queue), sdktrace.WithMaxExportBatchSize(min(s.batch, s.queue)), sdktrace.WithBatchTimeout(s.delay), sdktrace.WithExportTimeout(s.export))
-	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(newKeeper(batches)), sdktrace.WithSampler(s.sampling.sampler),
+	batch := min(s.batch, s.queue)
+	counts := &counts{room: int64(s.queue + batch)}
+	batches := sdktrace.NewBatchSpanProcessor(&quiet{SpanExporter: exporter, logger: o.Logger, now: o.Now, alive: alive, counts: counts},
+		sdktrace.WithMaxQueueSize(s.queue), sdktrace.WithMaxExportBatchSize(batch), sdktrace.WithBatchTimeout(s.delay), sdktrace.WithExportTimeout(s.export))
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(newKeeper(counted{batches, counts})), sdktrace.WithSampler(s.sampling.sampler),
 		sdktrace.WithIDGenerator(idGenerator{o.Now}), sdktrace.WithResource(resource.NewSchemaless(attributes...)))
-	return &Telemetry{provider: provider, tracer: provider.Tracer(scope, trace.WithInstrumentationVersion(o.Version)), sampling: s.sampling, now: o.Now, abandon: abandon, dropped: dropped}, nil
+	return &Telemetry{provider: provider, tracer: provider.Tracer(scope, trace.WithInstrumentationVersion(o.Version)), sampling: s.sampling, now: o.Now, abandon: abandon, counts: counts}, nil
 }
 
 func (s settings) newExporter(o Options) (sdktrace.SpanExporter, error) {
@@ -96,13 +96,12 @@ func (s settings) newExporter(o Options) (sdktrace.SpanExporter, error) {
 // On says whether spans are made.
 func (t *Telemetry) On() bool { return t != nil }
 
-// Dropped is how many spans the collector did not take. Those for which the queue to it had no room are not counted: the SDK
-// keeps that number to itself.
+// Dropped is how many spans the collector did not take, or never got because the queue to it was full.
 func (t *Telemetry) Dropped() int64 {
 	if t == nil {
 		return 0
 	}
-	return t.dropped.Load()
+	return t.counts.dropped()
 }
 
 // abandoned is how long an export that was given up may take to end.

@@ -224,6 +224,10 @@ func TestACollectorThatHangsBlocksNobody(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("100,000 spans took %s", took)
 	}
+	const room = 8192 + 512 // the SDK's queue, and a batch that is being exported
+	if n := spans.Dropped(); n != 100_000-room {
+		t.Errorf("%d spans are told to be lost, want those beyond %d", n, room)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	began = time.Now()
@@ -232,6 +236,9 @@ func TestACollectorThatHangsBlocksNobody(t *testing.T) {
 	}
 	if took := time.Since(began); took > 1500*time.Millisecond {
 		t.Errorf("the shutdown took %s", took)
+	}
+	if n := spans.Dropped(); n <= 100_000-room || n > 100_000 {
+		t.Errorf("%d of 100,000 spans are told to be lost after a batch was given up", n)
 	}
 	if n := strings.Count(log.String(), "could not be exported"); n > 1 {
 		t.Errorf("%d lines within a minute", n)
