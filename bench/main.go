@@ -13,6 +13,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/huntaze/hybrid-orchestrator/worker"
 )
 
 // rounds is how often each throughput is measured, the kinds taking turns. The best of each is compared: what
@@ -88,6 +90,7 @@ func main() {
 }
 
 func run(ctx context.Context, only string, scale float64, profile string) error {
+	worker.CollectRarely() // as `huntaze worker` does
 	b, err := newBench(ctx, scale)
 	if err != nil {
 		return err

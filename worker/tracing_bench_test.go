@@ -11,11 +11,13 @@ import (
 	"time"
 
 	"github.com/huntaze/hybrid-orchestrator/queue"
+	"github.com/huntaze/hybrid-orchestrator/worker"
 )
 
 // BenchmarkTelemetry compares the whole path, from a full queue to the last arrival, with telemetry off and on: one run
 // has both, in turns. It reports messages a second; the ratio of the two is what counts.
 func BenchmarkTelemetry(b *testing.B) {
+	worker.CollectRarely() // as `huntaze worker` does
 	const count = 4000
 	rates := map[bool]float64{}
 	rounds := 0

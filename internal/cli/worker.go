@@ -54,6 +54,7 @@ intake, what is in flight is finished, and the process ends within SHUTDOWN_TIME
 			if cfg.EMF {
 				settings.EMF = emf.NewWriter(a.out, cfg.EMFNamespace)
 			}
+			worker.CollectRarely()
 			w, err := worker.New(cmd.Context(), settings)
 			if err != nil {
 				return err

@@ -72,7 +72,7 @@ func Setup(environ map[string]string, o Options) (*Telemetry, error) {
 	counts := &counts{room: int64(s.queue + batch)}
 	batches := sdktrace.NewBatchSpanProcessor(&quiet{SpanExporter: exporter, logger: o.Logger, now: o.Now, alive: alive, counts: counts},
 		sdktrace.WithMaxQueueSize(s.queue), sdktrace.WithMaxExportBatchSize(batch), sdktrace.WithBatchTimeout(s.delay), sdktrace.WithExportTimeout(s.export))
-	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(newKeeper(counted{batches, counts})), sdktrace.WithSampler(s.sampling.sampler),
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(newKeeper(newGatherer(counted{batches, counts}))), sdktrace.WithSampler(s.sampling.sampler),
 		sdktrace.WithIDGenerator(idGenerator{o.Now}), sdktrace.WithResource(resource.NewSchemaless(attributes...)))
 	return &Telemetry{provider: provider, tracer: provider.Tracer(scope, trace.WithInstrumentationVersion(o.Version)), sampling: s.sampling, now: o.Now, abandon: abandon, counts: counts}, nil
 }
