@@ -18,7 +18,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
-	"github.com/riverqueue/river/rivertype"
 
 	"github.com/huntaze/hybrid-orchestrator/db"
 	"github.com/huntaze/hybrid-orchestrator/internal/emf"
@@ -66,16 +65,10 @@ type Config struct {
 	EMF             *emf.Writer          // what autoscaling and alarms of CloudWatch need, as lines; nil: none
 }
 
-// Times of River's own machinery; the reasons stand beside them.
 const (
-	fetchCooldown  = 10 * time.Millisecond  // a released message starts within that
-	fetchPoll      = 500 * time.Millisecond // when a notification was lost
-	rescueAfter    = 4 * time.Minute        // longer than any job's timeout; our own recovery does not wait for it
-	stepTimeout    = time.Minute            // of every job but the sends
-	drainReserve   = 10 * time.Second       // of the shutdown time at most, for what comes after the jobs
-	longestPoll    = 20 * time.Second       // of SQS; a poll that runs when a shutdown begins is waited for
-	reconcileEvery = time.Minute
-	startTimeout   = 30 * time.Second // of reading what a start needs
+	drainReserve = 10 * time.Second // of the shutdown time at most, for what comes after the jobs
+	longestPoll  = 20 * time.Second // of SQS; a poll that runs when a shutdown begins is waited for
+	startTimeout = 30 * time.Second // of reading what a start needs
 )
 
 // Worker is one member of the fleet.
@@ -187,43 +180,6 @@ func (w *Worker) openPool(ctx context.Context, open func(context.Context, string
 		return nil, fmt.Errorf("DATABASE_URL: the database can't be reached: %w", err)
 	}
 	return pool, nil
-}
-
-func (w *Worker) riverConfig() *river.Config {
-	workers := river.NewWorkers()
-	river.AddWorker(workers, jobs.NewSendWorker(w.engine, w.tracedGateway(), w.engine.paces, w.config.RateLimitedDelay, w.logger, time.Now))
-	river.AddWorker(workers, jobs.NewReleaseWorker(w.engine))
-	river.AddWorker(workers, jobs.NewResolveWorker(w.store, w.engine, w.tracedGateway()))
-	river.AddWorker(workers, jobs.NewExpandWorker(w.engine))
-	river.AddWorker(workers, jobs.NewReconcileWorker(w.engine, w.logger))
-	river.AddWorker(workers, jobs.NewAuditWorker(w.store, w.engine.metrics.audited, w.logger))
-	queues := map[string]river.QueueConfig{jobs.QueueSteps: {MaxWorkers: w.config.StepWorkers}}
-	if !w.engine.stopped {
-		queues[jobs.QueueSend] = river.QueueConfig{MaxWorkers: w.config.SendWorkers}
-	}
-	w.workPlans(workers, queues)
-	every := w.config.ReconcileEvery
-	if every == 0 {
-		every = reconcileEvery
-	}
-	return &river.Config{
-		ID:                   w.config.Name,
-		Schema:               db.RiverSchema,
-		Logger:               w.logger,
-		Queues:               queues,
-		Workers:              workers,
-		SkipUnknownJobCheck:  true, // a process without a provider takes in messages with a brief, too
-		PeriodicJobs:         []*river.PeriodicJob{jobs.ReconcilePeriodically(every), jobs.AuditPeriodically()},
-		FetchCooldown:        fetchCooldown,
-		FetchPollInterval:    fetchPoll,
-		JobTimeout:           stepTimeout,
-		RescueStuckJobsAfter: rescueAfter,
-		SoftStopTimeout:      w.config.ShutdownTimeout - min(drainReserve, w.config.ShutdownTimeout/4),
-		RetryPolicy:          jobs.RetryPolicy{},
-		Middleware:           []rivertype.Middleware{&stepWatch{logger: w.logger, metrics: w.steps}, &jobTracing{telemetry: w.config.Telemetry}},
-		// Completed jobs say nothing that our tables do not: keep the table small.
-		CompletedJobRetentionPeriod: 15 * time.Minute,
-	}
 }
 
 func (w *Worker) onClose(name string, do func(context.Context) error) {
