@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 )
 
@@ -64,6 +65,8 @@ func (f field) shown(cfg Config, environ map[string]string) string {
 			return f.Tag.Get("empty")
 		}
 		return value.String()
+	case value.Kind() == reflect.Bool: // of which 1 and 0 are other words
+		return strconv.FormatBool(value.Bool())
 	}
 	raw := f.raw(environ)
 	if raw == "" && value.IsZero() {

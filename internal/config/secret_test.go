@@ -70,6 +70,7 @@ func TestSecretAddress(t *testing.T) {
 func FuzzLoad(f *testing.F) {
 	for i, field := range fields {
 		f.Add(i, field.example())
+		f.Add(i, "0")
 	}
 	f.Add(0, "postgres://u:"+canary+"@h/db")
 	f.Fuzz(func(t *testing.T, which int, value string) {
