@@ -316,17 +316,22 @@ func secondTerminal(t *testing.T, n newcomer) {
 }
 
 func portsTaken(t *testing.T, n newcomer) {
+	var taken []int
 	for _, port := range []int{postgresPort, sqsPort, gatewayPort, providerPort, 9090} {
-		// One that fails is taken by somebody else, which is as good.
+		// One that fails is somebody else's, who may leave it at any time.
 		if listener, err := net.Listen("tcp", loopback(port)); err == nil {
+			taken = append(taken, port)
 			t.Cleanup(func() { _ = listener.Close() })
 		}
+	}
+	if len(taken) == 0 {
+		t.Skip("others have all of the ports")
 	}
 	out, code := n.run(t, start, "dev", "--plain", "--no-sample", "--for", "500ms")
 	if code != 0 {
 		t.Fatalf("exit code %d:\n%s", code, out)
 	}
-	for _, port := range []int{postgresPort, sqsPort, gatewayPort, providerPort, 9090} {
+	for _, port := range taken {
 		if strings.Contains(out, loopback(port)) {
 			t.Errorf("it says that it uses port %d, which is taken", port)
 		}
