@@ -19,7 +19,7 @@ const (
 )
 
 // I1: whatever the latency and the number of workers, the gateway never sees more than the limit in any window; and
-// the fleet uses at least 95 % of what a strict limiter can. It measures time and so runs alone, before the parallel ones;
+// the fleet uses at least 95 % of what a strict limiter can (a small run, beside whatever else, 70 %). It measures time and so runs alone, before the parallel ones;
 // but the tests of other packages may use the machine at the same time in a small run.
 func TestStrictLimitIsKeptAndUsed(t *testing.T) {
 	f := newFleet(t)
@@ -33,7 +33,7 @@ func TestStrictLimitIsKeptAndUsed(t *testing.T) {
 
 	used, worst := usedShare(d.arrivals, f.answers.mean())
 	t.Logf("mean latency %s; used %.1f %% of what a strict limiter can (worst account %.1f %%)", f.answers.mean().Round(time.Millisecond), 100*used, 100*worst)
-	if want := pick(0.80, 0.95, 0.95); used < want {
+	if want := pick(0.70, 0.95, 0.95); used < want {
 		t.Errorf("only %.1f %% of the possible rate were used, want %.0f %%", 100*used, 100*want)
 	}
 }

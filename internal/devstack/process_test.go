@@ -55,7 +55,7 @@ func newNewcomer(t *testing.T, program string) newcomer {
 	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	n := newcomer{dir: dir, program: program, environ: []string{"RATE_LIMIT_RECIPIENT=1/2s", "LANG=C.UTF-8", "TERM=xterm"}}
+	n := newcomer{dir: dir, program: program, environ: []string{"RATE_LIMIT_RECIPIENT=1/6s", "LANG=C.UTF-8", "TERM=xterm"}}
 	for _, name := range []string{"PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME"} {
 		if value, set := os.LookupEnv(name); set {
 			n.environ = append(n.environ, name+"="+value)
@@ -177,7 +177,7 @@ func newcomerRuns(t *testing.T, n newcomer) {
 	contains(t, out, "simulated: sends nothing to anybody", "simulated, in this process", "real, of its own", "/metrics",
 		"A sample of 51 messages for 7 accounts", "that is the limit doing its work", "five whose text is written from a brief, by simulated providers", "What happened to the 51 messages of the sample:",
 		"urgent: overtook", "quarantined          priority: is a string", `quarantined          content: contains \u0000`, "duplicate            it came twice",
-		"settled by look-up", "its time", "its recipient's limit, 1 in 2 s", "text by openai, after azure: overloaded", "48 messages were sent so far", "the data is in .data")
+		"settled by look-up", "its time", "its recipient's limit, 1 in 6 s", "text by openai, after azure: overloaded", "48 messages were sent so far", "the data is in .data")
 	for _, line := range strings.Split(out, "\n") {
 		// The reconciler reports what it tidied up; the other tests want the same ports.
 		if strings.Contains(line, "warning:") && !strings.Contains(line, "reconcile") && !strings.Contains(line, "the port is taken") {
