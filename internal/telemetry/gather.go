@@ -30,40 +30,43 @@ func newGatherer(next sdktrace.SpanProcessor) *gatherer { return &gatherer{SpanP
 // OnEnd implements sdktrace.SpanProcessor.
 func (g *gatherer) OnEnd(s sdktrace.ReadOnlySpan) {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.stopped {
-		g.mu.Unlock()
 		return
 	}
-	if g.spans = append(g.spans, s); len(g.spans) == 1 {
-		if g.timer == nil {
-			g.timer = time.AfterFunc(gatherFor, g.handOver)
-		} else {
-			g.timer.Reset(gatherFor)
-		}
-	}
-	full := len(g.spans) >= gatherMost
-	g.mu.Unlock()
-	if full {
+	g.spans = append(g.spans, s)
+	switch {
+	case len(g.spans) >= gatherMost:
 		g.handOver()
+	case len(g.spans) > 1:
+	case g.timer == nil:
+		g.timer = time.AfterFunc(gatherFor, g.flush)
+	default:
+		g.timer.Reset(gatherFor)
 	}
 }
 
+// handOver holds the lock until the queue has all of them, which never blocks: a shutdown must not overtake them.
 func (g *gatherer) handOver() {
-	g.mu.Lock()
-	spans := g.spans
-	g.spans = nil
 	if g.timer != nil {
 		g.timer.Stop()
 	}
-	g.mu.Unlock()
-	for _, s := range spans {
+	for _, s := range g.spans {
 		g.SpanProcessor.OnEnd(s)
 	}
+	clear(g.spans)
+	g.spans = g.spans[:0]
+}
+
+func (g *gatherer) flush() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.handOver()
 }
 
 // ForceFlush implements sdktrace.SpanProcessor.
 func (g *gatherer) ForceFlush(ctx context.Context) error {
-	g.handOver()
+	g.flush()
 	return g.SpanProcessor.ForceFlush(ctx)
 }
 
@@ -71,7 +74,7 @@ func (g *gatherer) ForceFlush(ctx context.Context) error {
 func (g *gatherer) Shutdown(ctx context.Context) error {
 	g.mu.Lock()
 	g.stopped = true
-	g.mu.Unlock()
 	g.handOver()
+	g.mu.Unlock()
 	return g.SpanProcessor.Shutdown(ctx)
 }
