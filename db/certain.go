@@ -61,7 +61,7 @@ func (s *Store) ask(ctx context.Context, f fate) (status string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = connection.Close(context.WithoutCancel(ctx)) }()
+	defer func() { _ = connection.Close(ctx) }() // without a deadline it would wait for a server that hangs
 	err = connection.QueryRow(ctx, `SELECT CASE WHEN b.stats_reset = $2 AND f.system_identifier = s.system_identifier AND f.timeline = current_timeline()
 			THEN coalesce(pg_xact_status($1::text::xid8), '') ELSE '' END
 		FROM pg_stat_bgwriter b, pg_control_system() s, fleet_state f`, *f.transaction, f.statistics).Scan(&status)

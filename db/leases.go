@@ -15,10 +15,11 @@ const (
 	leaseReconcile lease = "reconcile"
 )
 
-// hold takes the lease, or extends it, unless another one holds it.
+// hold takes the lease, or extends it, unless another one holds it. One that ends later than it can was taken before the
+// database's clock was set back, and would keep everybody away until then.
 func (s *Store) hold(ctx context.Context, l lease, holder string, length time.Duration) (held bool, err error) {
 	tag, err := s.pool.Exec(ctx, `UPDATE fleet_leases SET holder = $2, until = hybrid_clock() + $3::interval
-		WHERE task = $1 AND (holder = $2 OR until < hybrid_clock())`, string(l), holder, length)
+		WHERE task = $1 AND (holder = $2 OR until < hybrid_clock() OR until > hybrid_clock() + $3::interval)`, string(l), holder, length)
 	if err != nil {
 		return false, fmt.Errorf("lease %s: %w", l, err)
 	}

@@ -273,6 +273,7 @@ func TestOneReconciles(t *testing.T) {
 	f.release("creator")
 	f.AdvanceClock(t, time.Hour)
 	f.FreezeClock(t, f.Clock(t))
+	f.exec(`UPDATE fleet_leases SET holder = 'before the clock was set back', until = hybrid_clock() + interval '1 hour' WHERE task = 'reconcile'`)
 	for range 2 {
 		if done := f.reconcile(); done.Expired != 5 {
 			t.Errorf("after a pass: %+v", done)
